@@ -1,0 +1,274 @@
+"""What every detector is to the rest: columns of events in, columns of verdicts out, and a state that can be frozen.
+
+A detector is pure: no I/O, no clock, no unseeded draw. Its result does not depend on how the events were cut into batches.
+Time is an argument (`Columns.at`), randomness a hash (`state.draws`), slow work a `Build` that somebody else runs, and whatever
+is not the partition's own log comes in through `adopt`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from state.keys import KeyIndex, PackedKeys
+from state.snapshot import Section
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+MICROSECONDS = 1_000_000  # per second: event times are int64 microseconds since 1970, UTC
+
+
+@dataclass(slots=True)
+class Columns:
+    """Events of one partition, in order; every array has one entry an event.
+
+    Attributes
+    ----------
+    keys
+        The sensor, card, employee or source.
+    at
+        Event time, microseconds since 1970 UTC.
+    fields
+        What the detector names in its `fields`, by name; floats use NaN, integers a stated value for "not given".
+    slots
+        The key's slot, filled by the fold (`admit`) before `process` sees the columns.
+    first_event
+        The partition's own number of the first event: how many it has folded before.
+    """
+
+    keys: PackedKeys
+    at: Ints
+    fields: Mapping[str, NDArray[Any]]
+    slots: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    first_event: int = 0
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def span(self, first: int, last: int) -> Columns:
+        """Events first … last − 1, without copying."""
+        return Columns(
+            self.keys.span(first, last),
+            self.at[first:last],
+            {name: column[first:last] for name, column in self.fields.items()},
+            self.slots[first:last],
+            self.first_event + first,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NotReady:
+    """Too little has been seen of a key to judge it: `seen` of `needed` units."""
+
+    seen: int
+    needed: int
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """What a detector says of events, in columns of length n.
+
+    Attributes
+    ----------
+    score
+        Larger is stranger: the paper's quantity. NaN where there is none.
+    threshold
+        What the score was held against; inf where no threshold can be promised.
+    p_value
+        Chance that a normal unit scores so high; NaN where there is none.
+    alert
+        Whether the event is beyond the budget.
+    critical
+        Whether it is beyond a hundredth of the budget.
+    test
+        Which of the detector's `tests` (channels) the row speaks of.
+    seen, needed
+        Progress of the warm-up: not ready where seen < needed.
+    unit
+        The key's own number of the unit that was tested (reading block, transaction, look); alerts whose units are close are one episode.
+    evidence
+        Further columns for the score log, by name.
+    detail, detail_stop
+        Numbers that explain the alerting rows without the stream: row i has ``detail[detail_stop[i - 1]:detail_stop[i]]``, empty
+        where it does not alert. `Detector.explain` knows what they mean.
+    role
+        "acting", or "shadow" for a challenger that is measured and alerts nobody.
+    waits_for
+        The slot whose build must be handed over before the next event can be folded; −1 if all events were folded.
+    """
+
+    score: Floats
+    threshold: Floats
+    p_value: Floats
+    alert: Bools
+    critical: Bools
+    test: NDArray[np.int8]
+    seen: Ints
+    needed: Ints
+    unit: Ints
+    evidence: dict[str, NDArray[Any]] = field(default_factory=dict)
+    detail: Floats = field(default_factory=lambda: np.empty(0))
+    detail_stop: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    role: str = "acting"
+    waits_for: int = -1
+
+    @classmethod
+    def blank(cls, n: int) -> Verdicts:
+        """n rows that say nothing yet, for a kernel to fill."""
+        return cls(
+            np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, np.bool_), np.zeros(n, np.bool_),
+            np.zeros(n, np.int8), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64),
+            detail_stop=np.zeros(n, np.int64),
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    @property
+    def not_ready(self) -> Bools:
+        return self.seen < self.needed
+
+    def readiness(self, row: int) -> NotReady | None:
+        """NotReady(seen, needed) of a row, None where the key is ready."""
+        return NotReady(int(self.seen[row]), int(self.needed[row])) if self.seen[row] < self.needed[row] else None
+
+    def detail_of(self, row: int) -> Floats:
+        """The numbers behind one row."""
+        return self.detail[(self.detail_stop[row - 1] if row else 0) : self.detail_stop[row]]
+
+    def head(self, n: int) -> Verdicts:
+        """The first n rows: what a kernel that stopped early has decided."""
+        cut = {
+            f.name: getattr(self, f.name)[:n]
+            for f in fields(self)
+            if f.name not in ("evidence", "detail", "role", "waits_for")
+        }  # fmt: skip
+        return replace(self, **cut, evidence={name: column[:n] for name, column in self.evidence.items()})
+
+    @staticmethod
+    def join(parts: Sequence[Verdicts]) -> Verdicts:
+        """Consecutive verdicts of one detector as one."""
+        if len(parts) == 1:
+            return parts[0]
+        whole = Verdicts.blank(0)
+        for f in fields(Verdicts):
+            if f.name not in ("evidence", "detail_stop", "role", "waits_for"):
+                setattr(whole, f.name, np.concatenate([getattr(part, f.name) for part in parts]))
+        for name in parts[0].evidence:
+            whole.evidence[name] = np.concatenate([part.evidence[name] for part in parts])
+        shifts = np.cumsum([0] + [len(part.detail) for part in parts])
+        whole.detail_stop = np.concatenate([part.detail_stop + shift for part, shift in zip(parts, shifts, strict=False)])
+        whole.role, whole.waits_for = parts[0].role, parts[-1].waits_for
+        return whole
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a row alerted, for a person: sentences with numbers, and the evidence they were drawn from (≤ 8 kB as JSON)."""
+
+    reasons: tuple[str, ...]
+    evidence: Mapping[str, Any]
+    compared_with: str
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Slow work that leaves the hot path; its result is handed over at a fixed later event of its key.
+
+    `run` is a pure function of values copied when the build was listed: it may be called anywhere, and again after a crash.
+    """
+
+    slot: int
+    key: bytes
+    number: int  # the key's own event number at which the build was triggered
+    run: Callable[[], Any]
+
+
+class State(Protocol):
+    """A detector's state of one partition."""
+
+    keys: KeyIndex
+
+
+class Detector(Protocol):
+    """The contract; `tests/test_contract.py` walks every detector through it."""
+
+    name: ClassVar[str]
+    tests: ClassVar[tuple[str, ...]]  # names of the channels, as `Verdicts.test` counts them
+    fields: ClassVar[Mapping[str, type]]  # the columns it reads, with their dtypes
+    unit: ClassVar[str]  # what a p-value speaks of: "reading", "transaction", "look", "event"
+    quiet_units: int  # alerting units at most this many apart are one episode
+
+    def new_state(self) -> Any:
+        """A state in which nothing has been seen."""
+
+    def process(self, state: Any, columns: Columns) -> Verdicts:
+        """Score first, then learn, one event at a time, in order.
+
+        Where it must wait for the hand-over of a build it returns fewer rows than there are events and names the key's slot in
+        `waits_for`; the caller hands over that build (and no other: a build is in force from its fixed event on) and goes on.
+        """
+
+    def due(self, state: Any) -> list[Build]:
+        """The builds that have been triggered and not handed over, oldest first."""
+
+    def hand_over(self, state: Any, build: Build, result: Any) -> None:
+        """Put a build's result in force; called when `process` has stopped for it. A build whose key has gone is ignored."""
+
+    def adopt(self, state: Any, inputs: Mapping[str, Any]) -> None:
+        """Take in, between two events, what came through the cut log. Unknown names are ignored."""
+
+    def contribution(self, state: Any) -> Mapping[str, Any] | None:
+        """What this partition gives to inputs merged over the whole stream (JSON-like), None if nothing."""
+
+    def forget(self, state: Any, slots: Ints) -> None:
+        """Clear the rows of keys that the index has evicted."""
+
+    def freeze(self, state: Any) -> dict[str, Section]:
+        """The state in canonical form, live rows sorted by key."""
+
+    def thaw(self, sections: Mapping[str, Section]) -> Any:
+        """The state of frozen sections."""
+
+    def state_signature(self) -> dict[str, Any]:
+        """The settings that shape the state (JSON-like); a state of other settings is refused."""
+
+    def explain(self, verdicts: Verdicts, row: int) -> Explanation:
+        """Say why a row alerted, from the verdicts alone."""
+
+
+def admit(detector: Detector, state: Any, columns: Columns, on_evict: Callable[[Ints], None] | None = None) -> int:
+    """Fill `columns.slots` for as many events as there is room for, at least one; return how many.
+
+    Where the key index is full and the first event brings a new key, the oldest keys are evicted first: `on_evict` is told
+    their slots while the rows are still there.
+    """
+    slots = state.keys.admit(columns.keys, columns.first_event)
+    if len(slots) == 0 and len(columns) > 0:
+        gone = state.keys.evict()
+        if on_evict is not None:
+            on_evict(gone)
+        detector.forget(state, gone)
+        slots = state.keys.admit(columns.keys, columns.first_event)
+    columns.slots = slots
+    return len(slots)
+
+
+def fold(detector: Detector, state: Any, columns: Columns) -> Iterator[tuple[Columns, Verdicts]]:
+    """Fold all events, running builds on the spot: the pure, synchronous form that backtests of one detector and tests use."""
+    first = 0
+    while first < len(columns):
+        rest = columns.span(first, len(columns))
+        rest = rest.span(0, admit(detector, state, rest))
+        verdicts = detector.process(state, rest)
+        yield rest.span(0, len(verdicts)), verdicts
+        first += len(verdicts)
+        if verdicts.waits_for >= 0:
+            build = next(build for build in detector.due(state) if build.slot == verdicts.waits_for)
+            detector.hand_over(state, build, build.run())

@@ -1,0 +1,286 @@
+"""Keys of a partition: byte strings on one side, dense slots (row numbers) on the other.
+
+A slot is where a key's numbers stand in every array of a slab. Which slot a key has is an accident of arrival and no part of the
+state: a frozen index lists its keys in byte order, and two folds of one log freeze to the same bytes.
+
+When the index is full, the sixteenth of the keys that were touched longest ago leaves at once, at the very event that needs
+room. Age is counted in events of the partition, never in memory or on a clock, so that a replay evicts the same keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+EVICTED_SHARE = 16  # a full index forgets one key in sixteen at once, so that a flood costs little per key
+_FNV_OFFSET = np.uint64(0xCBF29CE484222325)
+_FNV_PRIME = np.uint64(0x100000001B3)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedKeys:
+    """Many short byte strings in one buffer: string i is ``buffer[start[i]:stop[i]]``."""
+
+    buffer: NDArray[np.uint8]
+    start: NDArray[np.int64]
+    stop: NDArray[np.int64]
+
+    @classmethod
+    def pack(cls, keys: Iterable[str | bytes]) -> PackedKeys:
+        """Pack strings (as UTF-8) or bytes; the arrays are writable, as the kernels' one signature wants them."""
+        encoded = [key.encode() if isinstance(key, str) else key for key in keys]
+        lengths = np.fromiter((len(key) for key in encoded), np.int64, len(encoded))
+        stop = np.cumsum(lengths)
+        buffer = np.frombuffer(bytearray(b"".join(encoded)) or bytearray(1), np.uint8)
+        return cls(buffer, stop - lengths, stop)
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def __getitem__(self, row: int) -> bytes:
+        return self.buffer[self.start[row] : self.stop[row]].tobytes()
+
+    def span(self, first: int, last: int) -> PackedKeys:
+        """Rows first … last − 1, sharing the buffer."""
+        return PackedKeys(self.buffer, self.start[first:last], self.stop[first:last])
+
+    def take(self, rows: NDArray[np.int64]) -> PackedKeys:
+        """The rows of these numbers, sharing the buffer."""
+        return PackedKeys(self.buffer, self.start[rows], self.stop[rows])
+
+    def tolist(self) -> list[bytes]:
+        whole = self.buffer.tobytes()
+        return [whole[a:b] for a, b in zip(self.start.tolist(), self.stop.tolist(), strict=True)]
+
+
+@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+def _hash(buffer, start, stop):  # type: ignore[no-untyped-def]
+    """FNV-1a over the bytes, finished as splitmix64 does, since FNV's low bits are weak for short keys."""
+    h = _FNV_OFFSET
+    for i in range(start, stop):
+        h = (h ^ np.uint64(buffer[i])) * _FNV_PRIME
+    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return h ^ (h >> np.uint64(31))
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _find(buffer, start, stop, h, table, hashes, pool, key_start, key_stop):  # type: ignore[no-untyped-def]
+    """Return the place in `table` where the key stands, or the empty place where it would."""
+    mask = np.uint64(len(table) - 1)
+    place = np.int64(h & mask)
+    while True:
+        slot = table[place]
+        if slot < 0:
+            return place
+        if hashes[slot] == h and key_stop[slot] - key_start[slot] == stop - start:
+            same = True
+            for i in range(stop - start):
+                if pool[key_start[slot] + i] != buffer[start + i]:
+                    same = False
+                    break
+            if same:
+                return place
+        place = np.int64(np.uint64(place + 1) & mask)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _admit(  # type: ignore[no-untyped-def]
+    buffer, start, stop, from_row, first_event, limit, table, hashes, pool, key_start, key_stop, touched, free, counts, out
+):
+    """Give every row its slot until room is needed; counts = [live, free slots, pool bytes used]. Returns the row it stopped at."""
+    for row in range(from_row, len(start)):
+        h = _hash(buffer, start[row], stop[row])
+        place = _find(buffer, start[row], stop[row], h, table, hashes, pool, key_start, key_stop)
+        slot = table[place]
+        if slot < 0:
+            length = stop[row] - start[row]
+            if counts[0] >= limit or counts[1] == 0 or 2 * (counts[0] + 1) > len(table) or counts[2] + length > len(pool):
+                return row
+            counts[1] -= 1
+            slot = free[counts[1]]
+            table[place] = slot
+            hashes[slot] = h
+            key_start[slot] = counts[2]
+            key_stop[slot] = counts[2] + length
+            for i in range(length):
+                pool[counts[2] + i] = buffer[start[row] + i]
+            counts[2] += length
+            counts[0] += 1
+        touched[slot] = first_event + row
+        out[row] = slot
+    return len(start)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _rebuild(table, slots, hashes):  # type: ignore[no-untyped-def]
+    table[:] = -1
+    mask = np.uint64(len(table) - 1)
+    for slot in slots:
+        place = np.int64(hashes[slot] & mask)
+        while table[place] >= 0:
+            place = np.int64(np.uint64(place + 1) & mask)
+        table[place] = slot
+
+
+class KeyIndex:
+    """Key → slot, at most `limit` keys.
+
+    `capacity` rows are what every array indexed by slot must have; it grows by doubling while keys are admitted.
+    """
+
+    def __init__(self, limit: int = 1_000_000, capacity: int = 64) -> None:
+        if limit < 1:
+            raise ValueError(f"limit = {limit}: a partition must be able to keep at least one key")
+        self.limit = limit
+        self.capacity = min(capacity, limit)
+        self.hashes = np.zeros(self.capacity, np.uint64)
+        self.touched = np.zeros(self.capacity, np.int64)
+        self._start = np.zeros(self.capacity, np.int64)
+        self._stop = np.zeros(self.capacity, np.int64)
+        self._free = np.arange(self.capacity, dtype=np.int64)[::-1].copy()
+        self._table = np.full(_table_size(self.capacity), -1, np.int64)
+        self._pool = np.zeros(32 * self.capacity, np.uint8)
+        self._counts = np.array([0, self.capacity, 0], np.int64)
+
+    def __len__(self) -> int:
+        return int(self._counts[0])
+
+    @property
+    def full(self) -> bool:
+        return len(self) >= self.limit
+
+    def admit(self, keys: PackedKeys, first_event: int) -> NDArray[np.int64]:
+        """Return a slot for each of the first rows; shorter than `keys` when the index is full and the next row is a new key.
+
+        `first_event` is the partition's event number of row 0. Admitting a row again, at its own number, changes nothing.
+        """
+        out = np.empty(len(keys), np.int64)
+        row = 0
+        while True:
+            row = _admit(
+                keys.buffer, keys.start, keys.stop, row, first_event, self.limit,
+                self._table, self.hashes, self._pool, self._start, self._stop, self.touched, self._free, self._counts, out,
+            )  # fmt: skip
+            if row == len(keys) or self.full:
+                return out[:row]
+            self._grow(int(keys.stop[row] - keys.start[row]))
+
+    def evict(self) -> NDArray[np.int64]:
+        """Forget the sixteenth of the keys touched longest ago; return their slots, in order of age."""
+        live = self.slots()
+        oldest = live[np.argsort(self.touched[live], kind="stable")][: max(1, len(live) // EVICTED_SHARE)]
+        self.remove(oldest)
+        return oldest
+
+    def remove(self, slots: NDArray[np.int64]) -> None:
+        """Forget these slots' keys; the caller clears their rows."""
+        gone = np.zeros(self.capacity, np.bool_)
+        gone[slots] = True
+        live = self.slots()
+        live = live[~gone[live]]
+        packed = self.packed(live)
+        self._free[self._counts[1] : self._counts[1] + len(slots)] = slots
+        self._counts[1] += len(slots)
+        self._counts[0] = len(live)
+        self._store(live, packed)
+
+    def slots(self) -> NDArray[np.int64]:
+        """The live slots, in no meaningful order."""
+        return np.sort(self._table[self._table >= 0])
+
+    def order(self) -> NDArray[np.int64]:
+        """The live slots, sorted by key: the canonical order of a frozen state."""
+        slots = self.slots()
+        keys = self.packed(slots).tolist()
+        return slots[np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)]
+
+    def key(self, slot: int) -> bytes:
+        return self._pool[self._start[slot] : self._stop[slot]].tobytes()
+
+    def find(self, key: bytes) -> int:
+        """The slot of a key, −1 if it is not here."""
+        buffer = np.frombuffer(bytearray(key) or bytearray(1), np.uint8)
+        h = _hash(buffer, 0, len(key))
+        place = _find(buffer, 0, len(key), h, self._table, self.hashes, self._pool, self._start, self._stop)
+        return int(self._table[place])
+
+    def packed(self, slots: NDArray[np.int64]) -> PackedKeys:
+        return PackedKeys(self._pool, self._start[slots], self._stop[slots])
+
+    def freeze(self) -> dict[str, NDArray[np.generic]]:
+        """Keys in byte order, with the event that touched each last."""
+        order = self.order()
+        keys = self.packed(order).tolist()
+        return {
+            "keys": np.frombuffer(b"".join(keys), np.uint8),
+            "lengths": np.array([len(key) for key in keys], np.int64),
+            "touched": self.touched[order],
+        }
+
+    @classmethod
+    def thaw(cls, frozen: dict[str, NDArray[np.generic]], limit: int) -> KeyIndex:
+        """The index of a frozen state: its keys have the slots 0 … n − 1, in byte order."""
+        lengths = frozen["lengths"].astype(np.int64)
+        stop = np.cumsum(lengths)
+        buffer = np.concatenate([frozen["keys"].astype(np.uint8), np.zeros(1, np.uint8)])
+        index = cls(max(limit, 1), capacity=max(64, len(lengths)))
+        if len(lengths) > limit:
+            raise ValueError(f"{len(lengths)} keys are in the state, more than the limit of {limit}: raise the limit")
+        index.admit(PackedKeys(buffer, stop - lengths, stop), 0)
+        index.touched[: len(lengths)] = frozen["touched"].astype(np.int64)
+        return index
+
+    def _store(self, slots: NDArray[np.int64], packed: PackedKeys) -> None:
+        """Lay the keys of `slots` out anew in pool and table."""
+        keys = packed.tolist()
+        lengths = np.array([len(key) for key in keys], np.int64)
+        stop = np.cumsum(lengths)
+        used = int(stop[-1]) if len(stop) else 0
+        pool = np.zeros(max(len(self._pool), used), np.uint8)
+        pool[:used] = np.frombuffer(b"".join(keys), np.uint8)
+        self._pool = pool
+        self._start[slots] = stop - lengths
+        self._stop[slots] = stop
+        self._counts[2] = used
+        _rebuild(self._table, slots, self.hashes)
+
+    def _grow(self, length: int) -> None:
+        if self._counts[1] == 0:
+            old, new = self.capacity, min(2 * self.capacity, self.limit)
+            for name in ("hashes", "touched", "_start", "_stop"):
+                grown = np.zeros(new, getattr(self, name).dtype)
+                grown[:old] = getattr(self, name)
+                setattr(self, name, grown)
+            self._free = np.empty(new, np.int64)
+            self._free[: new - old] = np.arange(old, new)[::-1]
+            self._counts[1] = new - old
+            self.capacity = new
+        if 2 * (len(self) + 1) > len(self._table):
+            slots = self.slots()
+            self._table = np.full(2 * len(self._table), -1, np.int64)
+            _rebuild(self._table, slots, self.hashes)
+        if self._counts[2] + length > len(self._pool):
+            grown = np.zeros(2 * len(self._pool) + length, np.uint8)
+            grown[: len(self._pool)] = self._pool
+            self._pool = grown
+
+
+def _table_size(capacity: int) -> int:
+    return 1 << max(7, (2 * capacity).bit_length())
+
+
+def pack_strings(strings: Sequence[str]) -> PackedKeys:
+    """Pack `str` keys quickly: one join and one encoding for all of them."""
+    joined = "".join(strings)
+    if not joined.isascii():
+        return PackedKeys.pack(strings)
+    stop = np.cumsum(np.fromiter(map(len, strings), np.int64, len(strings)))
+    start = np.empty_like(stop)
+    start[:1] = 0
+    start[1:] = stop[:-1]
+    return PackedKeys(np.frombuffer(bytearray(joined.encode()) or bytearray(1), np.uint8), start, stop)

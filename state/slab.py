@@ -1,0 +1,60 @@
+"""A slab: arrays with a row per slot, grown and cleared together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Slab:
+    """Named arrays of shape (capacity, …): row `slot` is what one key has.
+
+    Built from the value that a fresh row holds, which gives each array its dtype and the shape of a row:
+
+    >>> slab = Slab(seen=np.int64(0), mean=np.float64(np.nan), digits=np.zeros(9, np.int64))
+    >>> slab.fit(4)
+    >>> slab["digits"].shape
+    (4, 9)
+    """
+
+    def __init__(self, **fresh: Any) -> None:
+        self._fresh = {name: np.asarray(value) for name, value in fresh.items()}
+        self._columns = {name: np.empty((0, *value.shape), value.dtype) for name, value in self._fresh.items()}
+        self.capacity = 0
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._columns[name]
+
+    def fit(self, capacity: int) -> None:
+        """Have at least `capacity` rows; new rows are fresh."""
+        if capacity <= self.capacity:
+            return
+        for name, fresh in self._fresh.items():
+            grown = np.empty((capacity, *fresh.shape), fresh.dtype)
+            grown[: self.capacity] = self._columns[name]
+            grown[self.capacity :] = fresh
+            self._columns[name] = grown
+        self.capacity = capacity
+
+    def clear(self, slots: NDArray[np.int64]) -> None:
+        """Make these rows fresh again."""
+        for name, fresh in self._fresh.items():
+            self._columns[name][slots] = fresh
+
+    def freeze(self, order: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """The rows of these slots, in this order (`KeyIndex.order()` for the canonical form)."""
+        return {name: column[order] for name, column in self._columns.items()}
+
+    def thaw(self, frozen: Mapping[str, NDArray[Any]]) -> None:
+        """Take frozen rows as the rows 0 … n − 1; all others are fresh."""
+        missing = set(self._fresh) ^ set(frozen)
+        if missing:
+            raise ValueError(f"the frozen state and this build differ in the columns {sorted(missing)}")
+        rows = len(next(iter(frozen.values()), ()))
+        self.fit(rows)
+        self.clear(np.arange(self.capacity))
+        for name, column in frozen.items():
+            self._columns[name][:rows] = column

@@ -1,0 +1,155 @@
+"""State as bytes: named sections, each with a version of its own, and nothing that could execute on load.
+
+Layout: ``b"NILO"``, format (u16), length of the table of contents (u32), the table (MessagePack), zero bytes up to a multiple of
+8, then the arrays, each beginning at a multiple of 8. Integers are little-endian. Equal sections give equal bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import cramjam
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+FORMAT = 1
+_MAGIC = b"NILO"
+_HEAD = struct.Struct("<4sHI")
+_LARGEST = 1 << 32  # bytes of an unpacked snapshot that is still believed
+
+
+class SnapshotError(ValueError):
+    """These bytes are no snapshot that this build can read; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of a state: small values in `meta` (JSON-like), numbers in `arrays`."""
+
+    version: int
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+class _Array(msgspec.Struct, array_like=True):
+    name: str
+    dtype: str
+    shape: list[int]
+    start: int
+
+
+class _Entry(msgspec.Struct, array_like=True):
+    name: str
+    version: int
+    meta: dict[str, Any]
+    arrays: list[_Array]
+
+
+def pack(sections: Mapping[str, Section]) -> bytes:
+    """Return the bytes of a state; sections, arrays and meta are written in order of their names."""
+    entries: list[_Entry] = []
+    parts: list[bytes] = []
+    place = 0
+    for name in sorted(sections):
+        section = sections[name]
+        arrays: list[_Array] = []
+        for label in sorted(section.arrays):
+            array = np.ascontiguousarray(section.arrays[label])
+            if array.dtype.hasobject:
+                raise TypeError(f"{name}.{label} holds Python objects: only numbers go into a snapshot")
+            little = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+            arrays.append(_Array(label, array.dtype.newbyteorder("<").str, list(array.shape), place))
+            parts.append(little + bytes(-len(little) % 8))
+            place += len(parts[-1])
+        entries.append(_Entry(name, section.version, dict(sorted(section.meta.items())), arrays))
+    table = msgspec.msgpack.Encoder(order="sorted").encode(entries)
+    head = _HEAD.pack(_MAGIC, FORMAT, len(table)) + table
+    return head + bytes(-len(head) % 8) + b"".join(parts)
+
+
+def unpack(data: bytes) -> dict[str, Section]:
+    """Return the sections of `pack`'s bytes; the arrays are writable copies.
+
+    Raises
+    ------
+    SnapshotError
+        If the bytes are cut short, damaged or of a newer format.
+    """
+    if len(data) < _HEAD.size or data[:4] != _MAGIC:
+        raise SnapshotError("this is no Nilometer snapshot (its first four bytes are not NILO)")
+    _, form, length = _HEAD.unpack_from(data)
+    if form > FORMAT:
+        raise SnapshotError(f"the snapshot has format {form}, this build reads up to {FORMAT}: use the newer build that wrote it")
+    try:
+        entries = msgspec.msgpack.decode(data[_HEAD.size : _HEAD.size + length], type=list[_Entry])
+        base = _HEAD.size + length + -(_HEAD.size + length) % 8
+        sections = {}
+        for entry in entries:
+            arrays = {}
+            for part in entry.arrays:
+                dtype = np.dtype(part.dtype)
+                count = int(np.prod(part.shape, dtype=np.int64)) if part.shape else 1
+                if dtype.hasobject or count < 0 or part.start < 0:
+                    raise SnapshotError(f"the array {entry.name}.{part.name} is not one of numbers")
+                flat = np.frombuffer(data, dtype, count, base + part.start) if count else np.zeros(0, dtype)
+                arrays[part.name] = flat.reshape(part.shape).astype(dtype.newbyteorder("="))
+            sections[entry.name] = Section(entry.version, arrays, entry.meta)
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        raise SnapshotError(f"the snapshot is damaged: {error}") from error
+    return sections
+
+
+def digest(data: bytes) -> str:
+    """32 hexadecimal digits that stand for a state: equal states, equal digests."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def compress(data: bytes) -> bytes:
+    """zstd at its fastest level: state is mostly floats, which higher levels hardly shrink."""
+    return bytes(cramjam.zstd.compress(data, level=1))
+
+
+def decompress(data: bytes, size: int) -> bytes:
+    """Undo `compress`; `size` is the exact length of the result, and nothing longer is ever allocated.
+
+    Raises
+    ------
+    SnapshotError
+        If the bytes are damaged or inflate to another size.
+    """
+    if not 0 <= size <= _LARGEST:
+        raise SnapshotError(f"a snapshot of {size} bytes is not believed")
+    room = bytearray(size)
+    try:
+        written = cramjam.zstd.decompress_into(data, room)
+    except Exception as error:  # cramjam raises its own class; nothing of it is worth passing on
+        raise SnapshotError(f"the snapshot cannot be decompressed: {error}") from error
+    if written != size:
+        raise SnapshotError(f"the snapshot has {written} bytes where its manifest says {size}")
+    return bytes(room)
+
+
+Upgrade = Callable[[Section], Section]
+
+
+def upgraded(name: str, section: Section, current: int, upgrades: Mapping[int, Upgrade]) -> Section:
+    """Bring a section to the version `current`, one step at a time: ``upgrades[v]`` turns version v into v + 1.
+
+    Raises
+    ------
+    SnapshotError
+        If the section is newer than `current`, or too old for the upgrades that are kept.
+    """
+    if section.version > current:
+        raise SnapshotError(f"section {name!r} has version {section.version}, this build knows {current}: use the newer build")
+    while section.version < current:
+        step = upgrades.get(section.version)
+        if step is None:
+            raise SnapshotError(f"section {name!r} has version {section.version}, which this build can no longer upgrade to {current}")
+        section = step(section)
+    return section
