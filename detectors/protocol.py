@@ -23,6 +23,17 @@ Bools = NDArray[np.bool_]
 
 MICROSECONDS = 1_000_000  # per second: event times are int64 microseconds since 1970, UTC
 
+# Why a row has no score (`Verdicts.reason`): the first is "it has one, or the key is not ready yet".
+REASONS = (
+    "",
+    "late: older than what has been folded of its key",
+    "repeated: this event has been folded before",
+    "waiting for the population's reference",
+    "not testable: too few postings for every digit",
+    "no look: the window is not full yet",
+)
+JUDGED, LATE, REPEATED, NO_REFERENCE, NOT_TESTABLE, NO_LOOK = range(6)
+
 
 @dataclass(slots=True)
 class Columns:
@@ -92,6 +103,8 @@ class Verdicts:
         Progress of the warm-up: not ready where seen < needed.
     unit
         The key's own number of the unit that was tested (reading block, transaction, look); alerts whose units are close are one episode.
+    reason
+        Index into REASONS.
     evidence
         Further columns for the score log, by name.
     detail, detail_stop
@@ -112,6 +125,7 @@ class Verdicts:
     seen: Ints
     needed: Ints
     unit: Ints
+    reason: NDArray[np.int8]
     evidence: dict[str, NDArray[Any]] = field(default_factory=dict)
     detail: Floats = field(default_factory=lambda: np.empty(0))
     detail_stop: Ints = field(default_factory=lambda: np.empty(0, np.int64))
@@ -123,7 +137,7 @@ class Verdicts:
         """n rows that say nothing yet, for a kernel to fill."""
         return cls(
             np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, np.bool_), np.zeros(n, np.bool_),
-            np.zeros(n, np.int8), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64),
+            np.zeros(n, np.int8), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int8),
             detail_stop=np.zeros(n, np.int64),
         )  # fmt: skip
 
