@@ -261,14 +261,15 @@ def admit(detector: Detector, state: Any, columns: Columns, on_evict: Callable[[
     """Fill `columns.slots` for as many events as there is room for, at least one; return how many.
 
     Where the key index is full and the first event brings a new key, the oldest keys are evicted first: `on_evict` is told
-    their slots while the rows are still there.
+    their slots while their names and rows are still there.
     """
     slots = state.keys.admit(columns.keys, columns.first_event)
     if len(slots) == 0 and len(columns) > 0:
-        gone = state.keys.evict()
+        gone = state.keys.oldest()
         if on_evict is not None:
             on_evict(gone)
         detector.forget(state, gone)
+        state.keys.remove(gone)
         slots = state.keys.admit(columns.keys, columns.first_event)
     columns.slots = slots
     return len(slots)

@@ -170,12 +170,10 @@ class KeyIndex:
                 return out[:row]
             self._grow(int(keys.stop[row] - keys.start[row]))
 
-    def evict(self) -> NDArray[np.int64]:
-        """Forget the sixteenth of the keys touched longest ago; return their slots, in order of age."""
+    def oldest(self) -> NDArray[np.int64]:
+        """The slots of the sixteenth of the keys touched longest ago, in order of age: what a full index is to `remove`."""
         live = self.slots()
-        oldest = live[np.argsort(self.touched[live], kind="stable")][: max(1, len(live) // EVICTED_SHARE)]
-        self.remove(oldest)
-        return oldest
+        return live[np.argsort(self.touched[live], kind="stable")][: max(1, len(live) // EVICTED_SHARE)]
 
     def remove(self, slots: NDArray[np.int64]) -> None:
         """Forget these slots' keys; the caller clears their rows."""
@@ -205,7 +203,7 @@ class KeyIndex:
     def find(self, key: bytes) -> int:
         """The slot of a key, −1 if it is not here."""
         buffer = np.frombuffer(bytearray(key) or bytearray(1), np.uint8)
-        h = _hash(buffer, 0, len(key))
+        h = np.uint64(_hash(buffer, 0, len(key)))
         place = _find(buffer, 0, len(key), h, self._table, self.hashes, self._pool, self._start, self._stop)
         return int(self._table[place])
 

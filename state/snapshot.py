@@ -59,7 +59,7 @@ def pack(sections: Mapping[str, Section]) -> bytes:
         section = sections[name]
         arrays: list[_Array] = []
         for label in sorted(section.arrays):
-            array = np.ascontiguousarray(section.arrays[label])
+            array = np.asarray(section.arrays[label], order="C")
             if array.dtype.hasobject:
                 raise TypeError(f"{name}.{label} holds Python objects: only numbers go into a snapshot")
             little = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()

@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Kernels compile at their first call, so a deadline a call would only measure the compiler.
+settings.register_profile("nilometer", deadline=None, print_blob=True)
+settings.load_profile("nilometer")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,127 @@
+"""Alerts: a report of an episode as a CloudEvent that explains itself without the stream.
+
+Everything in it follows from the fold, the configuration and the build: a replay writes the same bytes. No clock is read; the
+event's `time` is event time.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from detectors.protocol import Detector
+from streams.partition import Report
+
+LARGEST_EVIDENCE = 8_000  # bytes of JSON
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What an alert of a stream means: what a person has budgeted, for which unit, and how far it can be trusted."""
+
+    budget: dict[str, Any]
+    unit: str
+    guarantee: str
+    basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What an auditor needs, beside the origin, to derive an alert again."""
+
+    build: str
+    configuration: str  # digest of the effective settings
+    signature: str  # the settings that shape the detector's state
+
+
+def cloud_event(report: Report, *, stream: str, partition: int, last_cut: int, detector: Detector, promise: Promise, audit: Audit) -> dict[str, Any]:
+    """Return the alert as a CloudEvents 1.0 structure (JSON-like), its numbers finite or null."""
+    step = report.transition
+    episode = report.episode.hex()
+    key = step.key.decode("utf-8", "replace")
+    data: dict[str, Any] = {
+        "stream": stream,
+        "key": key,
+        "at": instant(report.at),
+        "detector": detector.name,
+        "test": detector.tests[step.test],
+        "role": "acting",
+        "phase": step.phase,
+        "severity": "critical" if step.critical else "warning",
+        "episode": {
+            "id": episode,
+            "report": step.number,
+            "from": instant(step.first_at),
+            "to": instant(step.last_at),
+            "units": step.units,
+            "first_unit": step.first_unit,
+            "last_unit": step.last_unit,
+            "max_score": finite(step.max_score),
+        },
+        "score": finite(report.score),
+        "threshold": finite(report.threshold),
+        "p_value": finite(report.p_value),
+        "e_value": None,
+        "budget": promise.budget,
+        "unit": promise.unit,
+        "guarantee": promise.guarantee,
+        "basis": promise.basis,
+        "audit": {
+            "build": audit.build,
+            "configuration": audit.configuration,
+            "signature": audit.signature,
+            "partition": partition,
+            "last_cut": last_cut if last_cut >= 0 else None,
+        },
+    }
+    if report.explanation is not None:
+        data["compared_with"] = report.explanation.compared_with
+        data["reasons"] = list(report.explanation.reasons)
+        data["evidence"] = dict(report.explanation.evidence)
+    else:
+        data["reasons"] = [closing(report)]
+    if report.origin is not None:
+        origin = report.origin
+        data["origin"] = {"topic": origin.topic, "partition": origin.partition, "offset": origin.offset, "index": origin.index}
+    return {
+        "specversion": "1.0",
+        "id": episode if step.number == 0 else f"{episode}.{step.number}",
+        "source": f"/nilometer/{stream}",
+        "type": f"nilometer.alert.{step.phase}",
+        "subject": key,
+        "time": instant(report.at),
+        "datacontenttype": "application/json",
+        "data": data,
+    }
+
+
+def closing(report: Report) -> str:
+    """One sentence on how an episode ended."""
+    step = report.transition
+    how = {2: "its key has been quiet since", 3: "nothing has come from its key since", 4: "its key was evicted from the state"}[step.kind]
+    units = "one alerting unit" if step.units == 1 else f"{step.units:,} alerting units"
+    return f"the episode is over: {units} from {instant(step.first_at)} to {instant(step.last_at)}; {how}"
+
+
+def encode(event: dict[str, Any]) -> bytes:
+    """An alert as JSON bytes."""
+    return msgspec.json.encode(event)
+
+
+def instant(microseconds: int) -> str:
+    """RFC 3339 in UTC, with as many decimals of a second as are needed.
+
+    >>> instant(1_500_000)
+    '1970-01-01T00:00:01.500000Z'
+    """
+    return (_EPOCH + timedelta(microseconds=microseconds)).isoformat().replace("+00:00", "Z")
+
+
+def finite(number: float) -> float | None:
+    """A number JSON can hold: NaN and infinities are null."""
+    return number if math.isfinite(number) else None

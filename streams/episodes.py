@@ -1,0 +1,233 @@
+"""Episodes: alerting units of one key and test that are close are one fault, one page, one story.
+
+An episode opens with an alert, is updated at most once a unit (when its severity or its greatest score rises or its length has
+doubled since it was last reported), and closes when more than `quiet_units` units of its key pass without an alert, or, where
+the key is silent, when the partition's event time is `silence` past its last alert. It is part of the fold's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from detectors.protocol import MICROSECONDS, Columns, Ints, Verdicts
+from state.keys import KeyIndex
+from state.slab import Slab
+from state.snapshot import Section
+
+OPENED, UPDATED, QUIET, SILENT, EVICTED = range(5)
+PHASES = ("opened", "updated", "closed", "closed", "closed")
+VERSION = 1
+ID_BYTES = 16
+_NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(slots=True)
+class Transition:
+    """One step of one episode, as it stood at that event.
+
+    `row` is the event (for a closing: the one that made it plain that the episode is over); times are microseconds.
+    """
+
+    row: int
+    slot: int
+    key: bytes
+    test: int
+    kind: int
+    number: int  # of the report within the episode: 0 opened, then 1, 2, …
+    units: int  # alerting units so far
+    first_unit: int
+    last_unit: int
+    first_at: int
+    last_at: int
+    critical: bool
+    max_score: float
+
+    @property
+    def phase(self) -> str:
+        return PHASES[self.kind]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _report(out, scores, k, row, slot, test, kind, numbers, max_score, reports):  # type: ignore[no-untyped-def]
+    out[k, 0], out[k, 1], out[k, 2], out[k, 3], out[k, 4] = row, slot, test, kind, reports[slot, test]
+    for j in range(6):
+        out[k, 5 + j] = numbers[slot, test, j]
+    scores[k] = max_score[slot, test]
+    reports[slot, test] += 1
+    return k + 1
+
+
+# What `numbers[slot, test]` holds, in this order.
+_UNITS, _FIRST_UNIT, _LAST_UNIT, _FIRST_AT, _LAST_AT, _CRITICAL = range(6)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _step(  # type: ignore[no-untyped-def]
+    slots, at, unit, test_of, alert, critical, score, quiet_units, silence,
+    is_open, numbers, max_score, reports, reported_units, reported_score, clock, out, scores,
+):  # fmt: skip
+    """Walk the events; clock = [event time of the partition, earliest end of an open episode, open episodes]. Returns transitions."""
+    k = 0
+    tests = is_open.shape[1]
+    for row in range(len(slots)):
+        clock[0] = max(clock[0], at[row])
+        if clock[0] >= clock[1]:
+            clock[1] = _NEVER
+            for other in range(len(is_open)):
+                for t in range(tests):
+                    if is_open[other, t]:
+                        if numbers[other, t, _LAST_AT] + silence <= clock[0]:
+                            is_open[other, t] = False
+                            clock[2] -= 1
+                            k = _report(out, scores, k, row, other, t, SILENT, numbers, max_score, reports)
+                        else:
+                            clock[1] = min(clock[1], numbers[other, t, _LAST_AT] + silence)
+        slot = slots[row]
+        for t in range(tests):
+            if is_open[slot, t] and unit[row] - numbers[slot, t, _LAST_UNIT] > quiet_units:
+                is_open[slot, t] = False
+                clock[2] -= 1
+                k = _report(out, scores, k, row, slot, t, QUIET, numbers, max_score, reports)
+        if not alert[row]:
+            continue
+        t = test_of[row]
+        now = numbers[slot, t]
+        if not is_open[slot, t]:
+            is_open[slot, t] = True
+            clock[2] += 1
+            reports[slot, t] = 0
+            now[_UNITS] = 1
+            now[_FIRST_UNIT] = now[_LAST_UNIT] = unit[row]
+            now[_FIRST_AT] = now[_LAST_AT] = at[row]
+            now[_CRITICAL] = critical[row]
+            max_score[slot, t] = score[row]
+            reported_units[slot, t] = 1
+            reported_score[slot, t] = score[row]
+            k = _report(out, scores, k, row, slot, t, OPENED, numbers, max_score, reports)
+            clock[1] = min(clock[1], at[row] + silence)
+            continue
+        new_unit = unit[row] > now[_LAST_UNIT]
+        risen = critical[row] and not now[_CRITICAL]
+        if new_unit:
+            now[_UNITS] += 1
+            now[_LAST_UNIT] = unit[row]
+        now[_LAST_AT] = max(now[_LAST_AT], at[row])
+        if critical[row]:
+            now[_CRITICAL] = 1
+        max_score[slot, t] = max(max_score[slot, t], score[row])
+        if risen or (
+            new_unit and (max_score[slot, t] > reported_score[slot, t] or now[_UNITS] >= 2 * reported_units[slot, t])
+        ):
+            reported_units[slot, t] = now[_UNITS]
+            reported_score[slot, t] = max_score[slot, t]
+            k = _report(out, scores, k, row, slot, t, UPDATED, numbers, max_score, reports)
+    return k
+
+
+class Episodes:
+    """The episodes of one partition, one a key and test at a time.
+
+    `quiet_units` counts in the detector's own unit, `silence` in seconds of event time.
+    """
+
+    def __init__(self, tests: int, quiet_units: int, silence: float) -> None:
+        self._tests = tests
+        self._quiet_units = quiet_units
+        self._silence = min(int(silence * MICROSECONDS), 1 << 61)
+        self._clock = np.array([np.iinfo(np.int64).min, _NEVER, 0], np.int64)
+        self._slab = Slab(
+            open=np.zeros(tests, np.bool_),
+            numbers=np.zeros((tests, 6), np.int64),
+            max_score=np.zeros(tests),
+            reports=np.zeros(tests, np.int64),
+            reported_units=np.zeros(tests, np.int64),
+            reported_score=np.zeros(tests),
+            id=np.zeros((tests, ID_BYTES), np.uint8),
+        )
+
+    @property
+    def open(self) -> int:
+        """How many episodes are open."""
+        return int(self._clock[2])
+
+    @property
+    def event_time(self) -> int:
+        """The partition's event time: the latest `at` seen, in microseconds."""
+        return int(self._clock[0])
+
+    def step(self, keys: KeyIndex, columns: Columns, verdicts: Verdicts) -> list[Transition]:
+        """Walk the events of `verdicts` (which are the first of `columns`); return the transitions in their order."""
+        n = len(verdicts)
+        self._slab.fit(keys.capacity)
+        room = 3 * n + self.open + 1
+        out, scores = np.empty((room, 11), np.int64), np.empty(room)
+        s = self._slab
+        count = _step(
+            columns.slots, columns.at[:n], verdicts.unit, verdicts.test, verdicts.alert, verdicts.critical, verdicts.score,
+            self._quiet_units, self._silence, s["open"], s["numbers"], s["max_score"], s["reports"], s["reported_units"],
+            s["reported_score"], self._clock, out, scores,
+        ) if n else 0  # fmt: skip
+        found = [self._transition(keys, out[i], float(scores[i])) for i in range(count)]
+        # Those that end by the partition's event time at one event come in order of slots, an accident: put them in order of keys.
+        return sorted(found, key=lambda t: (t.row, t.kind != SILENT, (t.key, t.test) if t.kind == SILENT else (b"", 0)))
+
+    def evict(self, keys: KeyIndex, slots: Ints) -> list[Transition]:
+        """Close the episodes of keys that leave, while the index still knows their names."""
+        self._slab.fit(keys.capacity)
+        numbers, found = self._slab["numbers"], []
+        for slot in slots.tolist():
+            for test in range(self._tests):
+                if self._slab["open"][slot, test]:
+                    head = [0, slot, test, EVICTED, int(self._slab["reports"][slot, test])]
+                    row = np.array(head + numbers[slot, test].tolist(), np.int64)
+                    found.append(self._transition(keys, row, float(self._slab["max_score"][slot, test])))
+                    self._clock[2] -= 1
+        return found
+
+    def clear(self, slots: Ints) -> None:
+        """Make the rows of evicted keys fresh; after their last transitions have been told."""
+        self._slab.clear(slots)
+
+    def identity(self, transition: Transition) -> bytes:
+        """The id of a transition's episode: that of its first alert."""
+        return self._slab["id"][transition.slot, transition.test].tobytes()
+
+    def name(self, transition: Transition, identity: bytes) -> None:
+        """Give a newly opened episode its id."""
+        self._slab["id"][transition.slot, transition.test] = np.frombuffer(identity, np.uint8)
+
+    def freeze(self, keys: KeyIndex) -> Section:
+        """Rows of keys that have an episode open, in byte order of the keys; what is over is no state."""
+        self._slab.fit(keys.capacity)
+        order = keys.order()
+        place = np.flatnonzero(self._slab["open"][order].any(axis=1))
+        arrays: dict[str, Any] = self._slab.freeze(order[place])
+        for name, column in arrays.items():
+            if name != "open":
+                column[~arrays["open"]] = 0
+        return Section(VERSION, {**arrays, "place": place, "event_time": self._clock[:1].copy()})
+
+    def thaw(self, section: Section, keys: KeyIndex) -> None:
+        """Take a frozen section back; slot i of a thawed index is the i-th key in byte order."""
+        arrays: Mapping[str, Any] = section.arrays
+        self._slab.fit(max(keys.capacity, 1))
+        self._slab.clear(np.arange(self._slab.capacity))
+        place = arrays["place"]
+        for name in ("open", "numbers", "max_score", "reports", "reported_units", "reported_score", "id"):
+            self._slab[name][place] = arrays[name]
+        last_at = arrays["numbers"][:, :, _LAST_AT][arrays["open"]]
+        self._clock[0] = arrays["event_time"][0]
+        self._clock[1] = int(last_at.min()) + self._silence if len(last_at) else _NEVER
+        self._clock[2] = len(last_at)
+
+    @staticmethod
+    def _transition(keys: KeyIndex, out: Ints, max_score: float) -> Transition:
+        row, slot, test, kind, number, units, first_unit, last_unit, first_at, last_at, critical = out.tolist()
+        return Transition(
+            row, slot, keys.key(slot), test, kind, number, units, first_unit, last_unit, first_at, last_at, bool(critical), max_score
+        )

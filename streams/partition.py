@@ -1,0 +1,273 @@
+"""The fold of one partition: ``state, outcome = fold(state, events)``, with no clock, no I/O and no memory of batches.
+
+Backtest, embedded broker and Kafka all drive this one class. What needs waiting for (a `Build`) is yielded to the driver, which
+may run it wherever it likes; what enters from outside comes as a `Cut`; what leaves is in the `Outcome`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from detectors.protocol import Build, Columns, Detector, Explanation, Ints, Verdicts, admit
+from state import snapshot
+from state.snapshot import Section, SnapshotError
+from streams.cuts import Cut
+from streams.episodes import EVICTED, ID_BYTES, OPENED, UPDATED, Episodes, Transition
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinates:
+    """Where an event was born: the record it came in, or the upstream record it was made from; `index` counts within a frame."""
+
+    topic: str
+    partition: int
+    offset: int
+    index: int
+
+
+@dataclass(slots=True)
+class Origins:
+    """Coordinates in columns: event i was born at ``sources[source[i]]``, offset[i], index[i]."""
+
+    sources: list[tuple[str, int]]
+    source: Ints
+    offset: Ints
+    index: Ints
+
+    def __getitem__(self, row: int) -> Coordinates:
+        topic, partition = self.sources[self.source[row]]
+        return Coordinates(topic, partition, int(self.offset[row]), int(self.index[row]))
+
+    def take(self, rows: Any) -> Origins:
+        """The rows of a mask, a slice or numbers."""
+        return Origins(self.sources, self.source[rows], self.offset[rows], self.index[rows])
+
+    @classmethod
+    def of_record(cls, topic: str, partition: int, offset: Ints, index: Ints) -> Origins:
+        """Events that were fed directly: they were born where they stand."""
+        return cls([(topic, partition)], np.zeros(len(offset), np.int64), offset, index)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report of an episode, to become one alert."""
+
+    transition: Transition
+    episode: bytes
+    origin: Coordinates | None  # of the event; None where an episode ends by the passing of time or by eviction
+    at: int
+    explanation: Explanation | None
+    score: float
+    threshold: float
+    p_value: float
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a batch: a verdict an event that was folded (`rows` are their places in the batch), and reports in order."""
+
+    verdicts: Verdicts
+    rows: Ints
+    reports: list[Report]
+    skipped: int  # events that an earlier record of their upstream partition had brought already
+
+
+@dataclass(slots=True)
+class Counts:
+    """What has passed, counted in the state, so that a replay does not count it twice."""
+
+    events: int = 0
+    skipped: int = 0
+    not_ready: int = 0
+    unjudged: int = 0
+    tested: int = 0
+    alert_rows: int = 0
+    episodes: int = 0
+
+
+@dataclass(slots=True)
+class Partition:
+    """The fold of partition `number` of `stream`; `topic` is its source without the prefix, as it stands in ids.
+
+    Raises
+    ------
+    SnapshotError
+        From `thaw`, if the frozen state is of other settings (both values are named) or cannot be read.
+    """
+
+    stream: str
+    topic: str
+    number: int
+    detector: Detector
+    silence: float  # seconds
+    next: int = 0  # the offset of the next record to fold: the only position there is
+    last_cut: int = -1
+    counts: Counts = field(default_factory=Counts)
+    upstream: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+    state: Any = None
+    episodes: Episodes = field(init=False)
+    signature: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.state is None:
+            self.state = self.detector.new_state()
+        self.episodes = Episodes(len(self.detector.tests), self.detector.quiet_units, self.silence)
+        self.signature = signature_text(self.detector)
+
+    def due(self) -> list[Build]:
+        """Builds that have been triggered: a driver may begin them before the fold waits for them."""
+        return self.detector.due(self.state)
+
+    def adopt(self, cut: Cut) -> None:
+        """Take in what a cut brings, before the event it names."""
+        self.detector.adopt(self.state, cut.inputs)
+        self.last_cut = cut.n
+
+    def fold(self, columns: Columns, origins: Origins, next_offset: int) -> Generator[Build, Any, Outcome]:
+        """Fold a batch; `next_offset` is the position after it.
+
+        A generator: it yields each `Build` that it must wait for, is sent the result, and returns the `Outcome`.
+        """
+        fresh = self._not_seen(origins)
+        rows = np.flatnonzero(fresh)
+        if len(rows) < len(columns):
+            columns = Columns(columns.keys.take(rows), columns.at[rows], {name: c[rows] for name, c in columns.fields.items()})
+            origins = origins.take(rows)
+        columns.first_event = self.counts.events
+        parts: list[Verdicts] = []
+        reports: list[Report] = []
+        first = 0
+        while first < len(columns):
+            rest = columns.span(first, len(columns))
+            rest = rest.span(0, admit(self.detector, self.state, rest, lambda gone, at=rest.at[0]: self._evict(gone, int(at), reports)))
+            verdicts = self.detector.process(self.state, rest)
+            self._tell(rest, verdicts, origins, first, reports)
+            parts.append(verdicts)
+            first += len(verdicts)
+            if verdicts.waits_for >= 0:
+                build = next(build for build in self.detector.due(self.state) if build.slot == verdicts.waits_for)
+                self.detector.hand_over(self.state, build, (yield build))
+        whole = Verdicts.join(parts) if parts else self.detector.process(self.state, columns)
+        self._count(whole, len(fresh) - len(rows), reports)
+        self.next = next_offset
+        return Outcome(whole, rows, reports, len(fresh) - len(rows))
+
+    def freeze(self) -> bytes:
+        """The whole state in canonical form: equal folds give equal bytes."""
+        sections = dict(self.detector.freeze(self.state))
+        sections["episodes"] = self.episodes.freeze(self.state.keys)
+        sections["partition"] = Section(
+            VERSION,
+            meta={
+                "stream": self.stream,
+                "signature": self.signature,
+                "next": self.next,
+                "last_cut": self.last_cut,
+                "counts": [getattr(self.counts, name) for name in Counts.__slots__],
+                "upstream": [[topic, number, *seen] for (topic, number), seen in sorted(self.upstream.items())],
+            },
+        )
+        return snapshot.pack(sections)
+
+    def thaw(self, data: bytes) -> None:
+        """Take a frozen state in place of this one."""
+        sections = snapshot.unpack(data)
+        own = snapshot.upgraded("partition", sections["partition"], VERSION, {})
+        if own.meta["signature"] != self.signature:
+            raise SnapshotError(
+                f"the state of {self.stream} was made with {own.meta['signature']}, the settings now say {self.signature}: "
+                "put the old settings back, or reset this state"
+            )
+        self.state = self.detector.thaw(sections)
+        self.episodes = Episodes(len(self.detector.tests), self.detector.quiet_units, self.silence)
+        self.episodes.thaw(sections["episodes"], self.state.keys)
+        self.next, self.last_cut = own.meta["next"], own.meta["last_cut"]
+        self.counts = Counts(*own.meta["counts"])
+        self.upstream = {(topic, number): (offset, index) for topic, number, offset, index in own.meta["upstream"]}
+
+    def _not_seen(self, origins: Origins) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Mask of the events whose origin is above the highest folded of their upstream partition; remembers the new highest."""
+        fresh = np.ones(len(origins.offset), np.bool_)
+        for number, source in enumerate(origins.sources):
+            if source == (self.topic, self.number):
+                continue  # the record's own place in this log: its offset is the position
+            for row in np.flatnonzero(origins.source == number).tolist():
+                here = (int(origins.offset[row]), int(origins.index[row]))
+                if here <= self.upstream.get(source, (-1, -1)):
+                    fresh[row] = False
+                else:
+                    self.upstream[source] = here
+        return fresh
+
+    def _tell(self, columns: Columns, verdicts: Verdicts, origins: Origins, first: int, reports: list[Report]) -> None:
+        if verdicts.role != "acting":
+            return
+        for step in self.episodes.step(self.state.keys, columns, verdicts):
+            loud = step.kind in (OPENED, UPDATED)
+            origin = origins[first + step.row] if loud else None
+            if step.kind == OPENED:
+                assert origin is not None
+                self.episodes.name(step, self._identity(step, origin))
+                self.counts.episodes += 1
+            row = step.row
+            reports.append(
+                Report(
+                    step,
+                    self.episodes.identity(step),
+                    origin,
+                    int(columns.at[row]),
+                    self.detector.explain(verdicts, row) if loud else None,
+                    float(verdicts.score[row]) if loud else step.max_score,
+                    float(verdicts.threshold[row]) if loud else np.nan,
+                    float(verdicts.p_value[row]) if loud else np.nan,
+                )
+            )
+
+    def _evict(self, slots: Ints, at: int, reports: list[Report]) -> None:
+        for step in self.episodes.evict(self.state.keys, slots):
+            reports.append(Report(step, self.episodes.identity(step), None, at, None, step.max_score, np.nan, np.nan))
+        self.episodes.clear(slots)
+
+    def _identity(self, step: Transition, origin: Coordinates) -> bytes:
+        """The id of an episode: that of its first alert, the same from whoever folds this log."""
+        parts = (self.detector.name, self.detector.tests[step.test], "opened", self.signature, step.key.decode("utf-8", "surrogateescape"),
+                 origin.topic, origin.partition, origin.offset, origin.index)  # fmt: skip
+        return hashlib.blake2b(msgspec.json.encode(parts), digest_size=ID_BYTES).digest()
+
+    def _count(self, verdicts: Verdicts, skipped: int, reports: list[Report]) -> None:
+        counts = self.counts
+        judged = ~np.isnan(verdicts.score)
+        counts.events += len(verdicts)
+        counts.skipped += skipped
+        counts.not_ready += int(np.count_nonzero(verdicts.not_ready))
+        counts.unjudged += int(np.count_nonzero(verdicts.reason))
+        counts.tested += int(np.count_nonzero(judged & ~verdicts.not_ready))
+        counts.alert_rows += int(np.count_nonzero(verdicts.alert))
+
+
+def signature_text(detector: Detector) -> str:
+    """A detector's name and the settings that shape its state, as one line that a person can compare."""
+    settings: Mapping[str, Any] = detector.state_signature()
+    return detector.name + " " + ", ".join(f"{name}={settings[name]}" for name in sorted(settings))
+
+
+def run(folding: Generator[Build, Any, Outcome]) -> Outcome:
+    """Drive a fold to its end, running builds on the spot."""
+    result: Any = None
+    while True:
+        try:
+            result = folding.send(result).run()
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+
+
+__all__ = ["EVICTED", "Coordinates", "Counts", "Origins", "Outcome", "Partition", "Report", "run", "signature_text"]

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as nps
+
+from state import snapshot
+from state.snapshot import Section, SnapshotError
+
+arrays = st.one_of(
+    nps.arrays(np.float64, nps.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)),
+    nps.arrays(np.int64, nps.array_shapes(min_dims=1, max_dims=2, min_side=0, max_side=4)),
+    nps.arrays(np.uint8, st.integers(0, 9)),
+    nps.arrays(np.bool_, st.integers(0, 9)),
+)
+sections = st.dictionaries(
+    st.text(max_size=5),
+    st.builds(
+        Section,
+        st.integers(1, 9),
+        st.dictionaries(st.text(max_size=5), arrays, max_size=3),
+        st.dictionaries(st.text(max_size=5), st.one_of(st.integers(-(2**60), 2**60), st.text(), st.none()), max_size=3),
+    ),
+    max_size=3,
+)
+
+
+@given(sections)
+def test_what_is_packed_is_unpacked_to_the_bit(state):
+    again = snapshot.unpack(snapshot.pack(state))
+    assert again.keys() == state.keys()
+    for name, section in state.items():
+        assert again[name].version == section.version
+        assert again[name].meta == section.meta
+        for label, array in section.arrays.items():
+            assert again[name].arrays[label].dtype == array.dtype
+            assert again[name].arrays[label].shape == array.shape
+            assert again[name].arrays[label].tobytes() == array.tobytes()
+
+
+@given(sections)
+def test_equal_states_give_equal_bytes_in_whatever_order_they_were_put_together(state):
+    turned = {
+        name: Section(s.version, dict(reversed(s.arrays.items())), dict(reversed(s.meta.items()))) for name, s in reversed(state.items())
+    }
+    assert snapshot.pack(turned) == snapshot.pack(state)
+    assert snapshot.digest(snapshot.pack(turned)) == snapshot.digest(snapshot.pack(state))
+
+
+@given(sections, st.data())
+def test_damaged_bytes_are_refused_or_read_but_never_crash(state, data):
+    packed = bytearray(snapshot.pack(state))
+    place = data.draw(st.integers(0, len(packed) - 1))
+    packed[place] ^= data.draw(st.integers(1, 255))
+    try:
+        snapshot.unpack(bytes(packed[: data.draw(st.integers(0, len(packed)))]))
+    except SnapshotError:
+        pass
+
+
+def test_compressed_bytes_come_back_and_a_wrong_size_is_refused():
+    data = snapshot.pack({"a": Section(1, {"x": np.arange(1000.0)})})
+    packed = snapshot.compress(data)
+    assert snapshot.decompress(packed, len(data)) == data
+    for size in (len(data) - 1, len(data) + 1, -1, 1 << 40):
+        with pytest.raises(SnapshotError):
+            snapshot.decompress(packed, size)
+
+
+def test_a_newer_section_is_refused_and_an_older_one_goes_up_step_by_step():
+    steps = {1: lambda s: Section(2, meta={**s.meta, "two": 2}), 2: lambda s: Section(3, meta={**s.meta, "three": 3})}
+    assert snapshot.upgraded("a", Section(1), 3, steps).meta == {"two": 2, "three": 3}
+    with pytest.raises(SnapshotError, match="newer build"):
+        snapshot.upgraded("a", Section(4), 3, steps)
+    with pytest.raises(SnapshotError, match="no longer upgrade"):
+        snapshot.upgraded("a", Section(0), 3, steps)
+
+
+def test_python_objects_are_never_written():
+    with pytest.raises(TypeError, match="only numbers"):
+        snapshot.pack({"a": Section(1, {"x": np.array([object()])})})
