@@ -1,0 +1,252 @@
+"""What both transports share: source topics come to their agents as chunks, and the fold's position is the only one.
+
+A driver's consumer mixes in `ChunkedConsumer` and returns chunks from `_getmany` for the topics that `app.chunks` lists;
+all other topics go Faust's usual way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from faust import Schema
+from faust.transport.consumer import Consumer
+from faust.types import TP, AppT, ConsumerMessage, Message
+from mode import ServiceT
+
+from streams.transport.chunk import Chunk
+from streams.transport.cutting import ChunkLimits, cut, trim
+from streams.transport.groups import Committed
+
+# Chunks that may wait in an agent's queue: one to go on with while the next is fetched. More would only make memory grow.
+QUEUED_CHUNKS = 2
+# How soon a partition whose queue was full is looked at again, in seconds; its queue then still holds work.
+FULL_QUEUE_PAUSE = 0.002
+# How long a fetch may wait for records, in seconds; a stop, a rebalance or a resumed partition does not wait for it.
+FETCH_WAIT = 1.0
+
+
+class StaleCommit(Exception):
+    """The group has moved on since the committer's generation: nothing was committed, and its fold is dead."""
+
+
+class LostPosition(Exception):
+    """Records came from above the position that was asked for: some were passed over. Never folded, always an error."""
+
+
+@dataclass(slots=True)
+class ChunkedTopics:
+    """Which topics come as chunks, how large, and from where.
+
+    Attributes
+    ----------
+    topics
+        The source topics.
+    limits
+        The size of a chunk.
+    positions
+        The next offset that a partition's fold wants; None where there is no fold: then the group's committed
+        offset counts, else the log's beginning.
+    """
+
+    topics: set[str] = field(default_factory=set)
+    limits: ChunkLimits = field(default_factory=ChunkLimits)
+    positions: Callable[[TP], int | None] = lambda tp: None
+
+
+def chunked_topics(app: AppT) -> ChunkedTopics:
+    """The settings that `streams.engine.App` carries; none in an ordinary Faust app, which then gets ordinary messages."""
+    return getattr(app, "chunks", None) or ChunkedTopics()
+
+
+class ChunkSchema(Schema):  # type: ignore[type-arg]  # faust's Schema is generic in what it decodes to: here nothing is decoded
+    """A topic's schema that hands agents the chunk as it is."""
+
+    def compile(self, app: AppT, **handlers: Any) -> Any:
+        """A decoder that decodes nothing."""
+        create_event = app.create_event
+
+        async def decode(message: Message, *, propagate: bool = False) -> Any:
+            return create_event(None, message.value, None, message)
+
+        return decode
+
+
+class ChunkedConsumer(Consumer):
+    """The part of a consumer that knows no broker. It goes before the driver's consumer in the list of bases."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.chunks = chunked_topics(self.app)
+        self._wanted: dict[TP, int] = {}  # the next offset to hand over, of every chunked partition
+        self._cut: dict[TP, deque[Chunk]] = {}  # fetched, cut, not yet handed over
+        self._subscribed: frozenset[str] = frozenset()
+
+    @abstractmethod
+    async def committed_position(self, tp: TP) -> Committed | None:
+        """What the group last committed for a partition, with its metadata."""
+
+    @abstractmethod
+    async def commit_position(self, tp: TP, offset: int, metadata: str = "", *, generation: int) -> None:
+        """Commit the next offset to read, if the group is still at `generation`.
+
+        Raises
+        ------
+        StaleCommit
+            It is not: another member may own the partition.
+        """
+
+    @abstractmethod
+    async def _subscribe(self, topics: frozenset[str]) -> None:
+        """Join the group with these topics."""
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        # Faust subscribes again, 45 s after an isolated actor has stopped, to the very same topics: a needless rebalance.
+        wanted = frozenset(topics)
+        if wanted != self._subscribed:
+            self._subscribed = wanted
+            await self._subscribe(wanted)
+
+    async def perform_seek(self) -> None:
+        """Seek every assigned partition to where its fold stands.
+
+        An exception that left this method would end the task that resumes partitions, and the worker would heartbeat, hold
+        its partitions and fold nothing. So it crashes the app instead, and another worker takes over.
+        """
+        try:
+            await self._seek_to_positions()
+        except asyncio.CancelledError as cancelled:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            await self.app.crash(cancelled)
+        except Exception as problem:
+            await self.app.crash(problem)
+
+    async def _seek_to_positions(self) -> None:
+        found = {tp: await self._position_of(tp) for tp in sorted(self.assignment())}
+        earliest = [tp for tp, offset in found.items() if offset is None]
+        begins = await self.earliest_offsets(*earliest) if earliest else {}
+        where = {tp: begins[tp] if offset is None else offset for tp, offset in found.items()}
+        await self.seek_wait(where)
+        self._cut.clear()
+        self._wanted = {tp: offset for tp, offset in where.items() if tp.topic in self.chunks.topics}
+
+    async def _position_of(self, tp: TP) -> int | None:
+        if tp.topic in self.chunks.topics:
+            wanted = self.chunks.positions(tp)
+            if wanted is not None:
+                return wanted
+        committed = await self.committed_position(tp)
+        return None if committed is None else committed.offset
+
+    async def seek(self, partition: TP, offset: int) -> None:
+        await super().seek(partition, offset)
+        if partition.topic in self.chunks.topics:
+            self._cut.pop(partition, None)
+            self._wanted[partition] = offset
+
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        if not isinstance(record, Chunk):
+            return super()._to_message(tp, record)  # type: ignore[safe-super]  # the driver's, next in the list of bases
+        seconds = int(record.timestamps[-1]) / 1000.0
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            record.first,
+            timestamp=seconds,
+            timestamp_type=0,
+            headers=None,
+            key=None,
+            value=record,  # type: ignore[arg-type]  # faust says bytes; ChunkSchema hands on whatever it is
+            checksum=None,
+            tp=tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    def _has_room(self, tp: TP) -> bool:
+        """Whether a partition may be fetched: its agents exist and have worked off what they were given."""
+        if tp.topic not in self.chunks.topics:
+            return True  # Faust's own back-pressure takes such a partition out of the active ones
+        listeners = self.app.topics._tp_index.get(tp)  # type: ignore[attr-defined]  # of Conductor
+        return bool(listeners) and all(channel.queue.qsize() < QUEUED_CHUNKS for channel in listeners)
+
+    async def _drain_messages(self, fetcher: ServiceT) -> None:
+        """Fetch and hand over until the consumer or its fetcher stops.
+
+        Faust's own loop spends two tasks on every message, and waits in a full queue while every other partition waits with it.
+        """
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                if not self.flow_active:
+                    await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # mode waits for asyncio's events, too
+                    continue
+                await asyncio.sleep(0)
+                active = set(self._get_active_partitions())
+                ready = {tp for tp in active if self._has_room(tp)}
+                if not ready:
+                    await self.sleep(FULL_QUEUE_PAUSE if active else FETCH_WAIT)
+                    continue
+                kept = {tp: self._cut[tp] for tp in ready if self._cut.get(tp)}
+                await self._hand_over_next(kept)
+                hungry = ready - kept.keys()
+                if hungry:
+                    await self._fetch(hungry, FETCH_WAIT if hungry == active else 0.0 if kept else FULL_QUEUE_PAUSE)
+        except self.consumer_stopped_errors:
+            if not self.app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            if not self.app.should_stop:
+                raise
+        except Exception as problem:
+            self.log.exception("The consumer cannot go on: %r", problem)
+            raise
+
+    async def _fetch(self, ready: set[TP], timeout: float) -> None:
+        generation = self.app.consumer_generation_id
+        fetched = await self._getmany(ready, timeout)
+        if not self.flow_active or generation != self.app.consumer_generation_id:
+            return  # a rebalance has begun: before the flow resumes, every partition is sought anew
+        ordinary = {}
+        for tp, records in fetched.items():
+            self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+            if tp.topic in self.chunks.topics:
+                self._cut[tp] = deque(piece for chunk in records for piece in self._cut_up(tp, chunk))
+            else:
+                ordinary[tp] = records
+        await self._hand_over_next({tp: self._cut[tp] for tp in fetched if self._cut.get(tp)})
+        await self._hand_over_messages(ordinary, generation)
+
+    def _cut_up(self, tp: TP, chunk: Chunk) -> Iterable[Chunk]:
+        """A fetched chunk, begun where it is wanted and cut within the limits; nothing if all of it is known already."""
+        wanted = self._wanted[tp]
+        if chunk.first > wanted:
+            raise LostPosition(f"{tp.topic}/{tp.partition}: wanted offset {wanted}, got a chunk from {chunk.first}")
+        if chunk.next <= wanted:
+            return ()
+        self._wanted[tp] = chunk.next
+        rest = chunk if chunk.first == wanted else trim(chunk, wanted)
+        return cut(rest, self.chunks.limits) if len(rest) else ()
+
+    async def _hand_over_next(self, pieces: Mapping[TP, deque[Chunk]]) -> None:
+        """One chunk a partition, in turn."""
+        for tp, waiting in pieces.items():
+            if not self.flow_active:
+                return
+            # There is room in the queue, so this does not wait for the agent.
+            await self.callback(self._to_message(tp, waiting.popleft()))
+
+    async def _hand_over_messages(self, fetched: Mapping[TP, list[Any]], generation: int) -> None:
+        """The records of ordinary topics, as Faust does it: the end of the flow ends the wait in a full queue."""
+        for tp, record in self.scheduler.iterate(fetched):
+            if not self.flow_active or generation != self.app.consumer_generation_id:
+                return
+            message = self._to_message(tp, record)
+            read = self._read_offset[tp]
+            if read is None or message.offset >= read:
+                await self.wait_first(self.callback(message), self.suspend_flow.wait())
+                self._read_offset[tp] = message.offset

@@ -1,0 +1,140 @@
+"""A partition's log, kept in memory as the columns that chunks are made of: reading is copying."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+from aiokafka.errors import OffsetOutOfRangeError
+from numpy.typing import NDArray
+
+from streams.transport.chunk import NULL, Chunk, Headers
+
+
+class Record(NamedTuple):
+    """One record, as a test or a person wants to see it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class Log:
+    """Records in offset order. Every record carries its offset, so that an offset may be missing (transactions, compaction).
+
+    Appending and reading may happen in different threads.
+    """
+
+    def __init__(self, topic: str, partition: int) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.begin = 0  # the first offset that can still be asked for
+        self.end = 0  # the offset that the next record gets
+        self._lock = Lock()
+        self._offsets = array("q")
+        self._timestamps = array("q")
+        self._key_from = array("q")
+        self._key_to = array("q")
+        self._value_from = array("q")
+        self._value_to = array("q")
+        self._ends = array("q")  # where a record's bytes end; they begin where the record before ends
+        self._bytes = bytearray()
+        self._headers: list[Headers] = []
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def append(self, key: bytes | None, value: bytes | None, headers: Headers, timestamp_ms: int) -> int:
+        """Add a record and return its offset."""
+        with self._lock:
+            offset = self.end
+            self._offsets.append(offset)
+            self._timestamps.append(timestamp_ms)
+            self._put(key, self._key_from, self._key_to)
+            self._put(value, self._value_from, self._value_to)
+            self._ends.append(len(self._bytes))
+            self._headers.append(headers)
+            self.end = offset + 1
+            return offset
+
+    def _put(self, content: bytes | None, begins: array[int], ends: array[int]) -> None:
+        if content is None:
+            begins.append(NULL)
+            ends.append(NULL)
+            return
+        begins.append(len(self._bytes))
+        self._bytes += content
+        ends.append(len(self._bytes))
+
+    def chunk(self, offset: int, max_records: int, max_bytes: int) -> Chunk | None:
+        """The records from `offset` on, at least one if there is any, as a chunk; None at the log's end.
+
+        Where only holes are left before the end, the chunk has no rows and its `next` is the end.
+
+        Raises
+        ------
+        aiokafka.errors.OffsetOutOfRangeError
+            Below what the log still holds, or above its end.
+        """
+        with self._lock:
+            self._check(offset)
+            if offset == self.end:
+                return None
+            a = bisect_left(self._offsets, offset)
+            low = self._ends[a - 1] if a else 0
+            b = min(a + max_records, len(self._offsets))
+            b = max(min(b, bisect_right(self._ends, low + max_bytes, a, b)), min(a + 1, b))
+            high = self._ends[b - 1] if b > a else low
+            headers = self._headers[a:b]
+            return Chunk(
+                topic=self.topic,
+                partition=self.partition,
+                first=offset,
+                next=self._offsets[b - 1] + 1 if b < len(self._offsets) else self.end,
+                offsets=_copy(self._offsets, a, b),
+                timestamps=_copy(self._timestamps, a, b),
+                buffer=np.frombuffer(self._bytes[low:high], np.uint8),
+                key_from=_places(self._key_from, a, b, low),
+                key_to=_places(self._key_to, a, b, low),
+                value_from=_places(self._value_from, a, b, low),
+                value_to=_places(self._value_to, a, b, low),
+                headers=headers.__getitem__,
+            )
+
+    def records(self, offset: int, limit: int) -> list[Record]:
+        """At most `limit` records from `offset` on.
+
+        Raises
+        ------
+        aiokafka.errors.OffsetOutOfRangeError
+            Below what the log still holds, or above its end.
+        """
+        chunk = self.chunk(offset, limit, len(self._bytes))
+        if chunk is None:
+            return []
+        return [
+            Record(self.topic, self.partition, place, timestamp, chunk.key(row), chunk.value(row), chunk.headers(row))
+            for row, (place, timestamp) in enumerate(zip(chunk.offsets.tolist(), chunk.timestamps.tolist(), strict=True))
+        ]
+
+    def _check(self, offset: int) -> None:
+        if not self.begin <= offset <= self.end:
+            raise OffsetOutOfRangeError(f"{self.topic}/{self.partition} holds offsets {self.begin} to {self.end}, asked for {offset}")
+
+
+def _copy(column: array[int], a: int, b: int) -> NDArray[np.int64]:
+    # A view would forbid the array to grow.
+    return np.frombuffer(column[a:b], np.int64)
+
+
+def _places(column: array[int], a: int, b: int, low: int) -> NDArray[np.int64]:
+    places = _copy(column, a, b)
+    places[places != NULL] -= low
+    return places
