@@ -1,0 +1,258 @@
+"""Exact sliding sums over several windows at once: one ring of transactions per key, a head per window, integers throughout.
+
+For every window d (whole seconds) and attribute value j a key holds, over its transactions with time t > now − d,
+
+    n = Σ 1,  T = Σ (t − r),  S0 = Σ a,  S1 = Σ a·(t − r),  Q = Σ a·(q − b),
+
+with a the amount (integer minor units), r the key's origin in time, q the transaction's place in order of time and b the origin of
+places. A transaction enters and leaves each sum once, so a turn costs O(1) amortised however long the windows are, and since all
+is int64, nothing ever drifts: the sums equal those of a re-scan to the last bit.
+
+Everything fits int64: origins follow the newest transaction, and a ring holds at most `limit` transactions and at most
+2⁶² / (longest window) minor units in absolute amounts (7.6·10¹² for a week). Where either is exceeded the oldest leave early, and
+the key remembers the time of the last that did (`LEFT_EARLY`): sums that reach back to it are too small.
+
+A transaction older than the newest may still come in while it is inside the longest window: it is put in its place. The sums do not
+depend on the order of arrival, except that among equal times the places q follow it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from state.arena import NO_ROOM, Arena, allocate, release
+from state.slab import Slab
+
+Ints = NDArray[np.int64]
+
+# Columns of a key's row in `rings`; after them one head per window. Places count on for ever, the ring's index is place & (room − 1).
+START, ROOM, NEXT, ORIGIN, PLACE_ORIGIN, NEWEST, MASS, LEFT_EARLY, HEADS = range(9)
+# Columns of `sums[slot, window, attribute]`.
+COUNT, TIMES, AMOUNTS, AMOUNT_TIMES, AMOUNT_PLACES = range(5)
+SUMS = 5
+
+PARTS = 4  # of a ring's block, `room` elements each: times, amounts, attributes, transactions
+SMALLEST_ROOM = 4
+NEVER = np.iinfo(np.int64).min
+_SAFE = 1 << 62
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _leave(rings, sums, data, slot, window, place):  # type: ignore[no-untyped-def]
+    """Take the transaction at `place` out of one window's sums."""
+    room = rings[slot, ROOM]
+    at = rings[slot, START] + (place & (room - 1))
+    since = data[at] - rings[slot, ORIGIN]
+    amount = data[at + room]
+    attribute = data[at + 2 * room]
+    sums[slot, window, attribute, COUNT] -= 1
+    sums[slot, window, attribute, TIMES] -= since
+    sums[slot, window, attribute, AMOUNTS] -= amount
+    sums[slot, window, attribute, AMOUNT_TIMES] -= amount * since
+    sums[slot, window, attribute, AMOUNT_PLACES] -= amount * (place - rings[slot, PLACE_ORIGIN])
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def advance(rings, sums, data, spans, slot, now):  # type: ignore[no-untyped-def]
+    """Let every transaction with time ≤ now − d leave window d, and bring the origins up. `now` is not before the key's newest."""
+    start, room, end = rings[slot, START], rings[slot, ROOM], rings[slot, NEXT]
+    longest = len(spans) - 1
+    for window in range(longest + 1):
+        edge = now - spans[window]
+        head = rings[slot, HEADS + window]
+        while head < end and data[start + (head & (room - 1))] <= edge:
+            _leave(rings, sums, data, slot, window, head)
+            if window == longest:
+                rings[slot, MASS] -= abs(data[start + (head & (room - 1)) + room])
+            head += 1
+        rings[slot, HEADS + window] = head
+    rings[slot, NEWEST] = now
+    moved = now - rings[slot, ORIGIN]
+    if moved >= spans[longest]:
+        climbed = rings[slot, HEADS + longest] - rings[slot, PLACE_ORIGIN]
+        for window in range(longest + 1):
+            for attribute in range(sums.shape[2]):
+                s = sums[slot, window, attribute]
+                s[TIMES] -= moved * s[COUNT]
+                s[AMOUNT_TIMES] -= moved * s[AMOUNTS]
+                s[AMOUNT_PLACES] -= climbed * s[AMOUNTS]
+        rings[slot, ORIGIN] = now
+        rings[slot, PLACE_ORIGIN] += climbed
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def holds(rings, data, spans, slot, transaction):  # type: ignore[no-untyped-def]
+    """Whether a transaction of this number is in the key's ring. No early exit: so the compiler can compare several at a time."""
+    room = rings[slot, ROOM]
+    first, end = rings[slot, HEADS + len(spans) - 1], rings[slot, NEXT]
+    if first == end:
+        return False
+    numbers = rings[slot, START] + 3 * room
+    a = first & (room - 1)
+    upper = min(a + end - first, room)
+    found = 0
+    for i in range(numbers + a, numbers + upper):
+        found += data[i] == transaction
+    for i in range(numbers, numbers + end - first - (upper - a)):
+        found += data[i] == transaction
+    return found > 0
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def make_room(rings, data, header, spans, slot, limit):  # type: ignore[no-untyped-def]
+    """Have room for one transaction more, doubling the ring if need be; False if the arena must grow first (nothing is changed)."""
+    start, room, end = rings[slot, START], rings[slot, ROOM], rings[slot, NEXT]
+    first = rings[slot, HEADS + len(spans) - 1]
+    if end - first < room or end - first >= limit:
+        return True
+    wider = max(2 * room, SMALLEST_ROOM)
+    fresh = allocate(data, header, PARTS * wider)
+    if fresh == NO_ROOM:
+        return False
+    for part in range(PARTS):
+        for place in range(first, end):
+            data[fresh + part * wider + (place & (wider - 1))] = data[start + part * room + (place & (room - 1))]
+    if room > 0:
+        release(data, header, start, PARTS * room)
+    rings[slot, START] = fresh
+    rings[slot, ROOM] = wider
+    return True
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def insert(rings, sums, data, spans, slot, time, amount, attribute, transaction, limit, mass_limit):  # type: ignore[no-untyped-def]
+    """Add a transaction that is inside the longest window; `advance` (unless it is late) and `make_room` come before.
+
+    Returns False where the ring is full of newer ones, so that it was itself the one to leave early.
+    """
+    longest = len(spans) - 1
+    amount = max(-mass_limit, min(mass_limit, amount))
+    start, room, end = rings[slot, START], rings[slot, ROOM], rings[slot, NEXT]
+    newest = rings[slot, NEWEST]
+    while True:
+        first = rings[slot, HEADS + longest]
+        if first == end or (end - first < limit and rings[slot, MASS] + abs(amount) <= mass_limit):
+            break
+        oldest = start + (first & (room - 1))
+        if time < data[oldest]:
+            rings[slot, LEFT_EARLY] = max(rings[slot, LEFT_EARLY], time)
+            return False
+        rings[slot, LEFT_EARLY] = max(rings[slot, LEFT_EARLY], data[oldest])
+        rings[slot, MASS] -= abs(data[oldest + room])
+        for window in range(longest + 1):
+            if rings[slot, HEADS + window] == first:
+                _leave(rings, sums, data, slot, window, first)
+                rings[slot, HEADS + window] = first + 1
+
+    place = end
+    while place > first and data[start + ((place - 1) & (room - 1))] > time:  # a late one: the newer make way by one place each
+        place -= 1
+        here, above = start + (place & (room - 1)), start + ((place + 1) & (room - 1))
+        for part in range(PARTS):
+            data[above + part * room] = data[here + part * room]
+        for window in range(longest + 1):
+            if place >= rings[slot, HEADS + window]:
+                sums[slot, window, data[here + 2 * room], AMOUNT_PLACES] += data[here + room]
+    here = start + (place & (room - 1))
+    data[here] = time
+    data[here + room] = amount
+    data[here + 2 * room] = attribute
+    data[here + 3 * room] = transaction
+    rings[slot, NEXT] = end + 1
+    rings[slot, MASS] += abs(amount)
+    since = time - rings[slot, ORIGIN]
+    for window in range(longest + 1):
+        if time > newest - spans[window]:
+            sums[slot, window, attribute, COUNT] += 1
+            sums[slot, window, attribute, TIMES] += since
+            sums[slot, window, attribute, AMOUNTS] += amount
+            sums[slot, window, attribute, AMOUNT_TIMES] += amount * since
+            sums[slot, window, attribute, AMOUNT_PLACES] += amount * (place - rings[slot, PLACE_ORIGIN])
+        else:
+            rings[slot, HEADS + window] += 1
+    return True
+
+
+class SlidingWindows:
+    """The rings and sums of all keys of a partition; the kernels above work on its arrays.
+
+    Parameters
+    ----------
+    spans
+        The windows in whole seconds, ascending.
+    attributes
+        How many attribute values are kept apart.
+    limit
+        The most transactions that one key's ring holds; beyond it the oldest leave early.
+
+    Attributes
+    ----------
+    rows
+        Slab with `rings` (int64, a row of `HEADS + windows`) and `sums` (int64, windows × attributes × 5).
+    mass_limit
+        The most that a ring's absolute amounts may add up to; a single amount beyond it counts as this much.
+    """
+
+    def __init__(self, spans: Sequence[int], attributes: int, limit: int = 4096) -> None:
+        self.spans: Ints = np.array(spans, np.int64)
+        if len(self.spans) == 0 or self.spans[0] < 1 or np.any(np.diff(self.spans) <= 0):
+            raise ValueError(f"windows of {list(spans)} seconds: wanted at least one, ascending, each of a second or more")
+        if limit < 1:
+            raise ValueError(f"limit = {limit}: a ring must be able to hold at least one transaction")
+        self.attributes, self.limit = attributes, limit
+        self.mass_limit = _SAFE // int(self.spans[-1])
+        ring = np.zeros(HEADS + len(spans), np.int64)
+        ring[START], ring[NEWEST], ring[LEFT_EARLY] = -1, NEVER, NEVER
+        self.rows = Slab(rings=ring, sums=np.zeros((len(spans), attributes, SUMS), np.int64))
+        self.arena = Arena(np.int64, 4096)
+
+    def grow_arena(self) -> None:
+        """After `make_room` has said False: room for the longest ring there may be."""
+        self.arena.grow(PARTS * max(SMALLEST_ROOM, 2 * int(self.rows["rings"][:, ROOM].max(initial=0))))
+
+    def clear(self, slots: Ints) -> None:
+        """Forget these keys' rings."""
+        rings = self.rows["rings"]
+        for slot in slots.tolist():
+            if rings[slot, ROOM] > 0:
+                self.arena.release(int(rings[slot, START]), PARTS * int(rings[slot, ROOM]))
+        self.rows.clear(slots)
+
+    def freeze(self, order: Ints) -> dict[str, NDArray[Any]]:
+        """Rows in this order, and their rings oldest to newest, one after another; where a ring lies and how wide it is, is left out."""
+        frozen = self.rows.freeze(order)
+        rings = frozen["rings"]
+        first, lengths = rings[:, -1], rings[:, NEXT] - rings[:, -1]
+        within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        room = np.repeat(rings[:, ROOM], lengths)
+        index = np.repeat(rings[:, START], lengths) + ((np.repeat(first, lengths) + within) & (room - 1))
+        for part, name in enumerate(_PART_NAMES):
+            frozen[name] = self.arena.data[index + part * room]
+        frozen["rings"] = rings.copy()
+        frozen["rings"][:, START], frozen["rings"][:, ROOM] = -1, 0
+        return frozen
+
+    def thaw(self, frozen: Mapping[str, NDArray[Any]]) -> None:
+        """Take frozen rows as the rows 0 … n − 1, each ring in a block of its own."""
+        self.rows.thaw({name: array for name, array in frozen.items() if name not in _PART_NAMES})
+        rings = self.rows["rings"][: len(frozen["rings"])]
+        first, lengths = rings[:, -1], rings[:, NEXT] - rings[:, -1]
+        rooms = np.array([max(SMALLEST_ROOM, 1 << max(0, n - 1).bit_length()) if n else 0 for n in lengths.tolist()], np.int64)
+        used = int(PARTS * rooms.sum())
+        self.arena = Arena(np.int64, max(4096, used))
+        self.arena.header[0] = used
+        rings[:, ROOM] = rooms
+        rings[:, START] = np.where(rooms > 0, PARTS * (np.cumsum(rooms) - rooms), -1)
+        within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        room = np.repeat(rooms, lengths)
+        index = np.repeat(rings[:, START], lengths) + ((np.repeat(first, lengths) + within) & (room - 1))
+        for part, name in enumerate(_PART_NAMES):
+            self.arena.data[index + part * room] = frozen[name]
+
+
+_PART_NAMES = ("times", "amounts", "attributes", "transactions")
