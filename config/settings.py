@@ -1,0 +1,241 @@
+"""What can be set: a frozen struct a section, and beside every key what is wanted of it.
+
+Defaults stand in `default.toml` and nowhere else; this module knows names, types and bounds. A section's checks speak of
+keys that must agree with each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a value must be: the words for a person, and the test. Types are checked before."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+def whole(low: int, high: int, what: str) -> Wanted:
+    return Wanted(f"a whole number of {what} from {low:,} to {high:,}", lambda value: low <= value <= high)
+
+
+def one_of(*names: str) -> Wanted:
+    return Wanted("one of " + ", ".join(f'"{name}"' for name in names), lambda value: value in names)
+
+
+def _distinct(names: tuple[str, ...]) -> bool:
+    return len(names) > 0 and len(set(names)) == len(names) and all(names)
+
+
+STREAMS = ("sensors", "cards", "employees", "errors")
+
+
+def _servers(text: str) -> bool:
+    for server in text.split(","):
+        host, colon, port = server.strip().rpartition(":")
+        if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65_536 or any(c.isspace() for c in host):
+            return False
+    return True
+
+
+def _topic_part(text: str) -> bool:
+    return len(text) <= 100 and text.isascii() and all(c.isalnum() or c in "._-" for c in text)
+
+
+def _day_of_year(text: str) -> bool:
+    if len(text) != 5 or text[2] != "-" or not text.isascii():
+        return False
+    try:
+        datetime.strptime(f"2023-{text}", "%Y-%m-%d").replace(tzinfo=UTC)  # 2023: a year that 29 February is not in
+    except ValueError:
+        return False
+    return True
+
+
+def _days(days: tuple[int, ...]) -> bool:
+    return len(days) > 0 and list(days) == sorted(set(days)) and days[0] >= 1 and days[-1] <= 366
+
+
+def _currency(text: str) -> bool:
+    return text == "" or (len(text) == 3 and text.isascii() and text.isalpha() and text.isupper())
+
+
+PROBABILITY = Wanted("a probability strictly between 0 and 1", lambda value: 0.0 < value < 1.0)
+SECONDS = Wanted("a number of seconds above 0", lambda value: 0.0 < value < math.inf)
+SWITCH = Wanted("true or false", lambda value: True)
+QUIET = whole(1, 1_000_000, "alerting units")
+KEYS = whole(1, 100_000_000, "keys")
+EXPONENT = Wanted("the decimal places of the currency's minor unit, from 0 to 6", lambda value: 0 <= value <= 6)
+CURRENCY = Wanted('a currency of three capital letters ("EUR"), or "" for any', _currency)
+SERVERS = Wanted("host:port, or several with commas between", _servers)
+TOPIC_PART = Wanted("letters, digits, dots, dashes or underscores, at most 100", _topic_part)
+ENABLED = Wanted("a list of different streams out of " + ", ".join(STREAMS), lambda value: _distinct(value) and set(value) <= set(STREAMS))
+MOMENT = Wanted("a time with an offset, such as 1970-01-01T00:00:00Z", lambda value: True)
+AHEAD = Wanted("a number of seconds from 0 to 10,000,000,000", lambda value: 0.0 <= value <= 1e10)
+DAYS = Wanted("a list of whole days, ascending, from 1 to 366", _days)
+MODES = Wanted("a list of different names of payment modes, 1 to 64", lambda value: _distinct(value) and len(value) <= 64)
+WEIGHT = Wanted("a number of transactions above 0", lambda value: 0.0 < value < math.inf)
+EXPECTED = Wanted("a number of postings above 0", lambda value: 0.0 < value < math.inf)
+DAY_OF_YEAR = Wanted("a day of the year as MM-DD", _day_of_year)
+MU = Wanted("the mean of log10(amount), from −100 to 100", lambda value: abs(value) <= 100.0)
+SIGMA = Wanted("the standard deviation of log10(amount), from 0.000001 to 10", lambda value: 1e-6 <= value <= 10.0)
+ADDRESS = Wanted("an address to listen on", lambda value: value != "" and not any(c.isspace() for c in value))
+PORT = Wanted("a port from 0 (any free one) to 65,535", lambda value: 0 <= value <= 65_535)
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """One table of the file."""
+
+    def disagreements(self) -> Iterator[str]:
+        """Mistakes between keys, each ``key = value: wanted …``."""
+        yield from ()
+
+
+class Kafka(Section, frozen=True, kw_only=True):
+    """How to reach Kafka, and what stands before every name."""
+
+    bootstrap_servers: Annotated[str, SERVERS]
+    prefix: Annotated[str, TOPIC_PART]
+
+
+class Streams(Section, frozen=True, kw_only=True):
+    """Which streams are watched."""
+
+    enabled: Annotated[tuple[str, ...], ENABLED]
+    partitions: Annotated[int, whole(1, 10_000, "partitions")]
+
+
+class Records(Section, frozen=True, kw_only=True):
+    """What a record may be."""
+
+    max_bytes: Annotated[int, whole(100, 100_000_000, "bytes")]
+    max_frame: Annotated[int, whole(1, 1_000_000, "readings")]
+    earliest_at: Annotated[datetime, MOMENT]
+    future_seconds: Annotated[float, AHEAD]
+
+    @property
+    def earliest(self) -> int:
+        """`earliest_at` in microseconds since 1970."""
+        gap = self.earliest_at - datetime(1970, 1, 1, tzinfo=UTC)
+        return (gap.days * 86_400 + gap.seconds) * 1_000_000 + gap.microseconds
+
+    @property
+    def future(self) -> int:
+        """`future_seconds` in microseconds."""
+        return round(self.future_seconds * 1e6)
+
+
+class Sensors(Section, frozen=True, kw_only=True):
+    """The Normal Model of NorM."""
+
+    length: Annotated[int, whole(4, 100_000, "readings")]
+    normal_length: Annotated[int, whole(0, 1_000_000, "readings")]
+    warm_up: Annotated[int, whole(0, 100_000_000, "readings")]
+    calibration: Annotated[int, whole(0, 100_000_000, "readings")]
+    epsilon: Annotated[float, PROBABILITY]
+    quiet_units: Annotated[int, QUIET]
+    silence_seconds: Annotated[float, SECONDS]
+    scores: Annotated[bool, SWITCH]
+    key_limit: Annotated[int, KEYS]
+
+    def disagreements(self) -> Iterator[str]:
+        if 0 < self.normal_length < self.length:
+            yield f"normal_length = {self.normal_length}: wanted at least length ({self.length}), or 0 for three times it"
+
+
+class Cards(Section, frozen=True, kw_only=True):
+    """Conditional weighted transaction aggregation."""
+
+    epsilon: Annotated[float, PROBABILITY]
+    windows: Annotated[tuple[int, ...], DAYS]
+    modes: Annotated[tuple[str, ...], MODES]
+    mode_slots: Annotated[int, whole(1, 64, "payment modes")]
+    txgap: Annotated[str, one_of("paper", "recency")]
+    prior_weight: Annotated[float, WEIGHT]
+    ring_limit: Annotated[int, whole(1, 1_000_000, "transactions")]
+    calibration: Annotated[int, whole(1, 1_000_000, "scores")]
+    exponent: Annotated[int, EXPONENT]
+    currency: Annotated[str, CURRENCY]
+    quiet_units: Annotated[int, QUIET]
+    silence_seconds: Annotated[float, SECONDS]
+    scores: Annotated[bool, SWITCH]
+    key_limit: Annotated[int, KEYS]
+
+    def disagreements(self) -> Iterator[str]:
+        needed = math.ceil(1.0 / self.epsilon - 1e-9) - 1
+        if needed > self.calibration:
+            yield f"epsilon = {self.epsilon}: needs {needed:,} past scores, cards.calibration keeps only {self.calibration:,}"
+        if len(self.modes) > self.mode_slots:
+            yield f"mode_slots = {self.mode_slots}: wanted one at least for each of the {len(self.modes)} cards.modes"
+
+
+class Benford(Section, frozen=True, kw_only=True):
+    """The modified Benford law of employees' postings."""
+
+    alpha: Annotated[float, PROBABILITY]
+    window: Annotated[int, whole(10, 1_000_000, "postings")]
+    minimum_expected: Annotated[float, EXPECTED]
+    year_start: Annotated[str, DAY_OF_YEAR]
+    mu: Annotated[float | None, MU] = None
+    sigma: Annotated[float | None, SIGMA] = None
+    exponent: Annotated[int, EXPONENT]
+    currency: Annotated[str, CURRENCY]
+    quiet_units: Annotated[int, QUIET]
+    silence_seconds: Annotated[float, SECONDS]
+    scores: Annotated[bool, SWITCH]
+    key_limit: Annotated[int, KEYS]
+
+    def disagreements(self) -> Iterator[str]:
+        if (self.mu is None) != (self.sigma is None):
+            given, missing = ("mu", "sigma") if self.sigma is None else ("sigma", "mu")
+            yield f"{given} = {getattr(self, given)}: wanted benford.{missing} beside it, or neither"
+
+
+class Calibration(Section, frozen=True, kw_only=True):
+    """Hardness calibration (CADET) of any model's error."""
+
+    epsilon: Annotated[float, PROBABILITY]
+    mode: Annotated[str, one_of("conditional", "joint", "off")]
+    warm_up: Annotated[int, whole(1, 100_000_000, "events")]
+    calibration: Annotated[int, whole(1, 100_000_000, "events")]
+    hand_over_lag: Annotated[int, whole(0, 1_000_000, "events")]
+    hand_over_spread: Annotated[int, whole(1, 1_000_000, "events")]
+    quiet_units: Annotated[int, QUIET]
+    silence_seconds: Annotated[float, SECONDS]
+    scores: Annotated[bool, SWITCH]
+    key_limit: Annotated[int, KEYS]
+
+
+class Checkpoint(Section, frozen=True, kw_only=True):
+    """How often a partition's state is made durable."""
+
+    interval: Annotated[float, SECONDS]
+
+
+class Metrics(Section, frozen=True, kw_only=True):
+    """Where /metrics, /healthz and /readyz answer."""
+
+    host: Annotated[str, ADDRESS]
+    port: Annotated[int, PORT]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole configuration, a section an attribute."""
+
+    kafka: Kafka
+    streams: Streams
+    records: Records
+    sensors: Sensors
+    cards: Cards
+    benford: Benford
+    calibration: Calibration
+    checkpoint: Checkpoint
+    metrics: Metrics

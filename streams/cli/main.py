@@ -1,0 +1,82 @@
+"""`nilometer`: the command line. A command lives in a file of its own and imports what is heavy when it is called.
+
+Exit codes: 0 done, 1 a failure of ours (with a traceback), 2 a mistake of the user's (one line on stderr for each), 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from config.load import ConfigError
+from streams.cli import config
+from streams.errors import UserError
+
+OURS = ("streams", "detectors", "state", "config")
+
+app = typer.Typer(
+    name="nilometer",
+    help="Learns what is normal for every sensor, card and employee in Kafka streams, and says what is not, and why.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(config.commands, name="config")
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"nilometer {version('nilometer')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and leave.")] = False,
+) -> None:
+    """Take what stands before any command."""
+
+
+def shadowed() -> list[str]:
+    """Where something else on the path bears one of our four names."""
+    home = Path(__file__).resolve().parents[2]
+    found = []
+    for name in OURS:
+        spec = importlib.util.find_spec(name)
+        place = Path(spec.origin).resolve() if spec is not None and spec.origin else None
+        if place != home / name / "__init__.py":
+            found.append(f"the package {name} is taken from {place or 'nowhere'}, not from {home / name}")
+    return found
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and leave with its exit code."""
+    mistakes = shadowed()
+    if mistakes:
+        mistakes.append("Nilometer wants an environment of its own (.venv, a container, pipx), started outside folders of these names")
+    try:
+        if not mistakes:
+            app(arguments)
+    except ConfigError as error:
+        mistakes += error.mistakes
+    except UserError as error:
+        mistakes.append(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        mistakes.append(f"{error.filename}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    for mistake in mistakes:
+        print(f"nilometer: {mistake}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
