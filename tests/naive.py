@@ -5,13 +5,400 @@ Nothing here is used by the project itself. Loops and lists, one line an equatio
 
 from __future__ import annotations
 
+import datetime
+import itertools
+import math
+from fractions import Fraction
+
 # ---------------------------------------------------------------------------------------------------------- Normal Model
 
 
 # -------------------------------------------------------------------------------------------------------------- hardness
 
 
+def solve(matrix: list[list[float]], right: list[float]) -> list[float] | None:
+    """Gaussian elimination with row exchange; None where the matrix is singular."""
+    n = len(right)
+    rows = [[*map(float, row), float(b)] for row, b in zip(matrix, right, strict=True)]
+    for i in range(n):
+        pivot = max(range(i, n), key=lambda k: abs(rows[k][i]))
+        if abs(rows[pivot][i]) < 1e-12:
+            return None
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        for k in range(n):
+            if k != i:
+                factor = rows[k][i] / rows[i][i]
+                rows[k] = [a - factor * b for a, b in zip(rows[k], rows[i], strict=True)]
+    return [rows[i][n] / rows[i][i] for i in range(n)]
+
+
+def autoregression(series: list[float], order: int) -> list[float] | None:
+    """Least squares by the normal equations: intercept, then lags 1 … p."""
+    past = [[1.0, *(series[t - k] for k in range(1, order + 1))] for t in range(order, len(series))]
+    target = series[order:]
+    normal = [[sum(row[i] * row[j] for row in past) for j in range(order + 1)] for i in range(order + 1)]
+    return solve(normal, [sum(row[i] * y for row, y in zip(past, target, strict=True)) for i in range(order + 1)])
+
+
+def series_hardness(window: list[list[float]], coefficients: list[list[float]]) -> float:
+    """‖x − AR(p)(x)‖ of one window (w, d), without its first p values."""
+    total = 0.0
+    for j, dimension in enumerate(coefficients):
+        order = len(dimension) - 1
+        for t in range(order, len(window)):
+            predicted = dimension[0] + sum(dimension[k] * window[t - k][j] for k in range(1, order + 1))
+            total += (window[t][j] - predicted) ** 2
+    return float(total**0.5)
+
+
+def tabular_hardness(rows: list[list[float]], row: list[float]) -> float:
+    """‖x − means‖."""
+    means = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
+    return float(sum((x - mean) ** 2 for x, mean in zip(row, means, strict=True)) ** 0.5)
+
+
+def image_hardness(image: list[list[float]]) -> float:
+    """‖x − mean of the 4 neighbours‖, CADET Eq. (3); a missing neighbour is the pixel itself."""
+    height, width = len(image), len(image[0])
+    total = 0.0
+    for i in range(height):
+        for j in range(width):
+            up, down = image[max(i - 1, 0)][j], image[min(i + 1, height - 1)][j]
+            left, right = image[i][max(j - 1, 0)], image[i][min(j + 1, width - 1)]
+            total += (image[i][j] - (up + down + left + right) / 4.0) ** 2
+    return float(total**0.5)
+
+
+def b_spline(knots: list[float], degree: int, j: int, x: float) -> float:
+    """B_j,degree(x) by the recursion of Cox and de Boor; `knots` with the outer ones repeated."""
+    if degree == 0:
+        last = max(i for i in range(len(knots) - 1) if knots[i] < knots[i + 1])
+        return float(knots[j] <= x < knots[j + 1] or (j == last and x == knots[j + 1]))
+    value = 0.0
+    if knots[j + degree] > knots[j]:
+        value += (x - knots[j]) / (knots[j + degree] - knots[j]) * b_spline(knots, degree - 1, j, x)
+    if knots[j + degree + 1] > knots[j + 1]:
+        value += (knots[j + degree + 1] - x) / (knots[j + degree + 1] - knots[j + 1]) * b_spline(knots, degree - 1, j + 1, x)
+    return value
+
+
+def pinball_sum(errors: list[float], quantiles: list[float], level: float) -> float:
+    """Σ ρ_τ(e − q)."""
+    return sum((e - q) * (level - (1.0 if e < q else 0.0)) for e, q in zip(errors, quantiles, strict=True))
+
+
+def smallest_pinball_sum(design: list[list[float]], errors: list[float], level: float) -> float:
+    """The optimum of a linear programme is at a vertex: a curve through as many points as it has coefficients. Try them all."""
+    best = float("inf")
+    for chosen in itertools.combinations(range(len(errors)), len(design[0])):
+        theta = solve([design[i] for i in chosen], [errors[i] for i in chosen])
+        if theta is not None:
+            curve = [sum(b * t for b, t in zip(row, theta, strict=True)) for row in design]
+            best = min(best, pinball_sum(errors, curve, level))
+    return best
+
+
+def curve_values(knots: list[float], values: list[list[float]], hardness: float) -> list[float]:
+    """The four quantiles at a hardness: straight lines between the knots, constant beyond them, sorted."""
+    h = min(max(hardness, knots[0]), knots[-1])
+    if len(knots) == 1:
+        return sorted(row[0] for row in values)
+    right = next(k for k in range(1, len(knots)) if h <= knots[k])
+    weight = (h - knots[right - 1]) / (knots[right] - knots[right - 1])
+    return sorted(row[right - 1] * (1.0 - weight) + row[right] * weight for row in values)
+
+
+def cadet_score(error: float, hardness: float, quantiles: list[float], floor: float, mean: float, std: float, lambda_: float) -> float:
+    """s = (e − q̂(h)) / IQR(h) + λ · |z(h)|, CADET Eq. (10)."""
+    prior = abs(hardness - mean) / std if std > 0.0 else 0.0
+    return (error - quantiles[3]) / max(quantiles[2] - quantiles[0], floor) + lambda_ * prior
+
+
+def conformal_quantile(scores: list[float], epsilon: str) -> float:
+    """The ⌈(m + 1)(1 − ε)⌉-th smallest score, CADET Eq. (11); ε as text, so that nothing is rounded."""
+    m = len(scores)
+    index = math.ceil((m + 1) * (1 - Fraction(epsilon)))
+    return sorted(scores)[index - 1] if index <= m else float("inf")
+
+
+def conformal_p_value(scores: list[float], score: float) -> float:
+    """(1 + #{s_i ≥ s}) / (m + 1)."""
+    return (1 + sum(other >= score for other in scores)) / (len(scores) + 1)
+
+
 # ----------------------------------------------------------------------------------------------------------- aggregation
 
 
+def in_window(transactions, span, now):
+    """The (time, amount, attribute) with now − span < time ≤ now, in order of time, those of one second as they came."""
+    return sorted((x for x in transactions if now - span < x[0] <= now), key=lambda x: x[0])
+
+
+def simple_aggregation(transactions, span, now, attribute=None):
+    """Σ a, Eq. (1)."""
+    return sum(a for _, a, j in in_window(transactions, span, now) if attribute in (None, j))
+
+
+def transaction_gap(transactions, span, now, attribute=None, form="paper"):
+    """Σ (N − i)·a, Eq. (3) as printed, or Σ i·a, as its text says."""
+    window = in_window(transactions, span, now)
+    weights = [len(window) - i if form == "paper" else i for i in range(1, len(window) + 1)]
+    return sum(w * a for w, (_, a, j) in zip(weights, window, strict=True) if attribute in (None, j))
+
+
+def time_gap(transactions, span, now, attribute=None):
+    """Σ (d − (now − t))·a, Eq. (4)."""
+    return sum((span - (now - t)) * a for t, a, j in in_window(transactions, span, now) if attribute in (None, j))
+
+
+def aggregates(transactions, span, now, attribute, values, form="paper"):
+    """n, Σ w, SA, TxG, TG of all attribute values, and of the current one (0 where it is none of `values`)."""
+    found = []
+    for j in (None, attribute):
+        own = [(t, a, k) for t, a, k in transactions if j in (None, k)]
+        closed = j is not None and j not in values
+        found += [
+            0 if closed else len(in_window(own, span, now)),
+            0 if closed else time_gap([(t, 1, k) for t, _, k in own], span, now),
+            0 if closed else simple_aggregation(own, span, now),
+            0 if closed else transaction_gap(transactions, span, now, j, form),
+            0 if closed else time_gap(own, span, now),
+        ]
+    return found
+
+
+def mean_and_squares_above(logs):
+    """Mean, and the number and squared deviations of those that came in above the mean of the ones before."""
+    above, squares = 0, 0.0
+    for i, x in enumerate(logs):
+        before = sum(logs[:i]) / i if i else 0.0
+        if x > before:
+            above += 1
+            squares += (x - before) * (x - sum(logs[: i + 1]) / (i + 1))
+    return (sum(logs) / len(logs) if logs else 0.0), above, squares
+
+
+def amount_surprise(amount, everybody, own, n0):
+    """−log P(so large an amount) by the card's normal of log amounts, the population counting as n0 transactions."""
+    if amount <= 0 or not everybody:
+        return 0.0
+    mean, above, squares = mean_and_squares_above(everybody)
+    own_mean, own_above, own_squares = mean_and_squares_above(own)
+    centre = (n0 * mean + len(own) * own_mean) / (n0 + len(own))
+    variance = max(1e-4, (n0 * (n0 * 1.0 + squares) / (n0 + above) + own_squares) / (n0 + own_above))
+    z = (math.log(amount) - centre) / math.sqrt(variance)
+    return -math.log(0.5 * math.erfc(z / math.sqrt(2.0)))
+
+
+def mode_share(mode, modes, everybody, own, n0):
+    """The card's share of a mode, the population's (one transaction a mode added) counting as n0 transactions."""
+    population = (everybody.count(mode) + 1) / (len(everybody) + modes)
+    return (own.count(mode) + n0 * population) / (len(own) + n0)
+
+
+def mode_surprise(mode, modes, everybody, own, n0):
+    """−log of the shares of all modes as rare."""
+    share = [mode_share(j, modes, everybody, own, n0) for j in range(modes)]
+    return max(0.0, -math.log(sum(s for j, s in enumerate(share) if j == mode or s <= share[mode])))
+
+
+def gap_surprise(gap, everybody, own, n0):
+    """−log P(so short a gap): exponential with the card's mean gap, the population's counting as n0 gaps."""
+    if gap is None or sum(everybody) + sum(own) == 0:
+        return 0.0
+    usual = (n0 * sum(everybody) / len(everybody) + sum(own)) / (n0 + len(own))
+    return -math.log(1.0 - math.exp(-(gap + 1) / usual))
+
+
+def card_verdicts(events, spans, modes, n0, calibration, form="paper"):
+    """Walk (card, time, amount, mode, number); a verdict is (reason, score, surprises, aggregates per window, past scores)."""
+    kept, logs, chosen, gaps, newest, scores = {}, {}, {}, {}, {}, []
+    verdicts = []
+    for card, t, amount, mode, number in events:
+        held = kept.setdefault(card, [])
+        last = newest.get(card)
+        held[:] = [x for x in held if last is None or x[0] > last - spans[-1]]
+        if any(x[3] == number for x in held):
+            verdicts.append(("repeated",))
+            continue
+        if last is not None and t < last:
+            if t > last - spans[-1]:
+                held.append((t, amount, mode, number))
+            verdicts.append(("late",))
+            continue
+        window = [x[:3] for x in held]
+        found = [aggregates(window, span, t, mode, range(modes), form) for span in spans]
+        gap = None if last is None else t - last
+        own = [store.setdefault(card, []) for store in (logs, chosen, gaps)]
+        everybody = [store.setdefault(None, []) for store in (logs, chosen, gaps)]
+        surprises = (
+            amount_surprise(amount, everybody[0], own[0], n0),
+            mode_surprise(mode, modes, everybody[1], own[1], n0) if mode >= 0 else 0.0,
+            gap_surprise(gap, everybody[2], own[2], n0),
+        )
+        verdicts.append(("", sum(surprises), surprises, found, scores[-calibration:]))
+        scores.append(sum(surprises))
+        held.append((t, amount, mode, number))
+        newest[card] = t
+        for store in (own, everybody):
+            if amount > 0:
+                store[0].append(math.log(amount))
+            if mode >= 0:
+                store[1].append(mode)
+            if gap is not None:
+                store[2].append(gap)
+    return verdicts
+
+
+
 # --------------------------------------------------------------------------------------------------------------- Benford
+
+def leading_digits(amount, places=1):
+    """The first significant digits of a whole number, read off its text; a single digit is followed by a 0."""
+    text = str(abs(amount)).lstrip("0")
+    return int((text + "0")[:places]) if text else 0
+
+
+def normal(z):
+    return 0.5 * math.erfc(-z / math.sqrt(2))
+
+
+def cut_distribution(x, mu, sigma, low, high):
+    """F(x) of Eq. (7), with 1 where the paper prints 0 above the upper limit."""
+    if x <= low:
+        return 0.0
+    if x >= high:
+        return 1.0
+    below = normal((math.log10(low) - mu) / sigma) if low > 0 else 0.0
+    up_to = normal((math.log10(high) - mu) / sigma) if high < math.inf else 1.0
+    return (normal((math.log10(x) - mu) / sigma) - below) / (up_to - below)
+
+
+def digit_law(mu, sigma, low=0.0, high=math.inf, places=1):
+    """P(d) = Θ(d + 1) − Θ(d), Eq. (9): the decades' parts of F that begin with d, added up; 40 sigma either way."""
+    law = []
+    for d in range(10 ** (places - 1), 10**places):
+        share = 0.0
+        for k in range(math.floor(mu - 40 * sigma) - 2, math.ceil(mu + 40 * sigma) + 1):
+            share += cut_distribution((d + 1) * 10.0**k, mu, sigma, low, high) - cut_distribution(d * 10.0**k, mu, sigma, low, high)
+        law.append(share)
+    return law
+
+
+def benford_law():
+    return [math.log10(1 + 1 / d) for d in range(1, 10)]
+
+
+def digit_cut_off(low, high):
+    """Benford's law on the digits that some whole number from low to high − 1 begins with."""
+    possible = {leading_digits(x) for x in range(low, high)}
+    law = [p if d in possible else 0.0 for d, p in enumerate(benford_law(), 1)]
+    return [p / sum(law) for p in law]
+
+
+def chi_square(observed, expected):
+    """Pearson's statistic over the possible cells and its degrees of freedom."""
+    cells = [(o, e) for o, e in zip(observed, expected, strict=True) if e > 0]
+    return sum((o - e) ** 2 / e for o, e in cells), len(cells) - 1
+
+
+def look_p_value(x, k, n, rarity):
+    """Chi-square's tail with the term in 1/n of Pearson's statistic, never below the tail itself."""
+    from scipy.stats import chi2
+
+    r = (2 * (1 - rarity), 3 * (3 * rarity - k * k - 2 * k), -6 * (2 * rarity - k * k - 2 * k + 1), 5 * rarity - 3 * k * k - 6 * k + 4)
+    tail = float(chi2.sf(x, k - 1))
+    more = sum(r[j] * float(chi2.sf(x, k - 1 + 2 * j)) for j in range(4)) / (24 * n)
+    return min(1.0, max(tail, tail + more))
+
+
+def accounting_year(at, start_month, start_day):
+    """The year in which the accounting year of a time (microseconds UTC) began."""
+    day = datetime.date(1970, 1, 1) + datetime.timedelta(days=at // 86_400_000_000)
+    return day.year if (day.month, day.day) >= (start_month, start_day) else day.year - 1
+
+
+def benford_looks(postings, references, alpha, window, minimum_expected, exponent=2, year_start=(1, 1)):
+    """What the detector says of postings (employee, at, amount, limit), limit −1 for none, one dict a posting.
+
+    ``references[i]`` is (mu, sigma) in force at posting i, None where there is none.
+    """
+    employees, said = {}, []
+    for (who, at, amount, limit), reference in zip(postings, references, strict=True):
+        e = employees.setdefault(who, {"window": [], "looks": 0, "year": None, "year_looks": 0})
+        outcome = {"reason": "no look", "look": e["looks"]}
+        said.append(outcome)
+        if reference is None:
+            outcome["reason"] = "no reference"
+            continue
+        if amount <= 0 or (limit >= 0 and amount > limit):
+            continue
+        mu, sigma = reference
+        high = (limit + 1) / 10**exponent if limit >= 0 else math.inf
+        law = digit_law(mu, sigma, 1 / 10**exponent, high)
+        e["window"].append((leading_digits(amount), law))
+        n = len(e["window"])
+        if n < window:
+            continue
+        observed = [sum(1 for digit, _ in e["window"] if digit == d) for d in range(1, 10)]
+        expected = [sum(law[d] for _, law in e["window"]) for d in range(9)]
+        x, df = chi_square(observed, expected)
+        if df > 0 and min(p for p in expected if p > 0) >= minimum_expected:
+            year = accounting_year(at, *year_start)
+            if e["year"] is None or year > e["year"]:
+                e["year"], e["year_looks"] = year, 0
+            e["year_looks"] += 1
+            e["looks"] += 1
+            level = alpha * 6 / (math.pi**2 * e["year_looks"] ** 2)
+            p = look_p_value(x, df + 1, n, sum(n / p for p in expected if p > 0))
+            outcome.update(reason="", look=e["looks"], score=x, p_value=p, level=level, alert=p <= level, observed=observed,
+                           expected=expected, n=n)  # fmt: skip
+            e["window"] = []
+        elif n >= 4 * window:
+            outcome["reason"] = "not testable"
+            e["window"] = []
+    return said
+
+
+
+# -------------------------------------------------------------------------------------------------------------- episodes
+
+
+def episodes(keys, at, verdicts, quiet_units, silence):
+    """Walk the events once; an episode is a dictionary. Returns (row, key, kind, report, units, critical, max score)."""
+    opened, updated, quiet, silent = 0, 1, 2, 3
+    found, running, now = [], {}, None
+
+    def tell(row, key, kind):
+        e = running[key]
+        found.append((row, key, kind, e["reports"], e["units"], e["critical"], e["max"]))
+        e["reports"] += 1
+
+    for row, key in enumerate(keys):
+        now = at[row] if now is None else max(now, at[row])
+        for other in sorted(k for k, e in running.items() if e["last_at"] + silence <= now):
+            tell(row, other, silent)
+            del running[other]
+        unit, score = int(verdicts.unit[row]), float(verdicts.score[row])
+        if key in running and unit - running[key]["last_unit"] > quiet_units:
+            tell(row, key, quiet)
+            del running[key]
+        if not verdicts.alert[row]:
+            continue
+        critical = bool(verdicts.critical[row])
+        if key not in running:
+            running[key] = {"units": 1, "last_unit": unit, "last_at": at[row], "critical": critical, "max": score, "reports": 0,
+                            "told_units": 1, "told_max": score}  # fmt: skip
+            tell(row, key, opened)
+            continue
+        e = running[key]
+        new_unit, risen = unit > e["last_unit"], critical and not e["critical"]
+        e["units"] += new_unit
+        e["last_unit"] = max(e["last_unit"], unit)
+        e["last_at"] = max(e["last_at"], at[row])
+        e["critical"] = e["critical"] or critical
+        e["max"] = max(e["max"], score)
+        if risen or (new_unit and (e["max"] > e["told_max"] or e["units"] >= 2 * e["told_units"])):
+            e["told_units"], e["told_max"] = e["units"], e["max"]
+            tell(row, key, updated)
+    return found

@@ -92,14 +92,14 @@ class QuantileCurves:
         places = np.unique(np.quantile(h, np.linspace(0.0, clamp, knots), method="inverted_cdf"))
         bare = cls(places, np.zeros((len(LEVELS), 1)), degree, 1.0)
         design = bare.design(h)
-        scale = _first_positive(float(np.median(e)), float(e.max()))
+        scale = _first_positive(_middle(e), float(e.max()))
         with np.errstate(over="ignore"):
             inside = np.minimum(e / scale, _FARTHEST)
             theta = np.stack([_solve(design, inside, level) * scale for level in LEVELS])
         curves = cls(places, np.clip(theta, -_LARGEST, _LARGEST), degree, 1.0)
         quantiles = curves.at(h)
-        spread = float(np.median(quantiles[:, 2] - quantiles[:, 0]))
-        floor = _first_positive(SPREAD_FLOOR * spread, SPREAD_FLOOR * float(np.median(e)), SPREAD_FLOOR * float(e.max()))
+        spread = _middle(quantiles[:, 2] - quantiles[:, 0])
+        floor = _first_positive(SPREAD_FLOOR * spread, SPREAD_FLOOR * _middle(e), SPREAD_FLOOR * float(e.max()))
         return cls(curves.knots, curves.coefficients, degree, floor)
 
     def design(self, hardness: Floats) -> Floats:
@@ -132,6 +132,11 @@ def _solve(design: Floats, error: Floats, level: float) -> Floats:
         except ArithmeticError:
             pass
     return np.full(design.shape[1], constant)
+
+
+def _middle(values: Floats) -> float:
+    """The median, as one of the values: the mean of two huge ones would be infinite."""
+    return float(np.quantile(values, 0.5, method="inverted_cdf"))
 
 
 def _first_positive(*candidates: float) -> float:

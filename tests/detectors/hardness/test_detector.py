@@ -1,0 +1,277 @@
+"""The stream's detector: its kernel against the slow way, its states, and what it tells a person."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors.hardness.curves import QuantileCurves
+from detectors.hardness.detector import HardnessDetector, HardnessState
+from detectors.hardness.score import Prior
+from detectors.protocol import Columns, Verdicts, admit, fold
+from state.keys import PackedKeys
+from state.snapshot import pack, unpack
+from tests import naive
+
+SMALL = {"warm_up": 12, "calibration": 20, "hand_over_lag": 3, "hand_over_spread": 4}
+
+
+def columns(keys: list[str], error: np.ndarray, hardness: np.ndarray) -> Columns:
+    n = len(keys)
+    return Columns(PackedKeys.pack(keys), np.arange(n), {"error": np.asarray(error, float), "hardness": np.asarray(hardness, float)})
+
+
+def folded(detector: HardnessDetector, state: HardnessState, events: Columns) -> Verdicts:
+    return Verdicts.join([verdicts for _, verdicts in fold(detector, state, events)])
+
+
+def stream(seed: int, n: int, sources: int = 1, ties: bool = False) -> Columns:
+    rng = np.random.default_rng(seed)
+    hardness = rng.lognormal(size=n)
+    error = hardness * rng.lognormal(sigma=0.4, size=n)
+    if ties:
+        hardness, error = np.round(hardness), np.round(error)
+    return columns([f"model {i}" for i in rng.integers(0, sources, n)], error, hardness)
+
+
+def slowly(detector: HardnessDetector, events: Columns) -> Iterator[tuple[float, float]]:
+    """(score, p-value) of every event of a stream with one key, NaN where it is not ready, in lists and loops."""
+    pairs: list[tuple[float, float]] = list(zip(events.fields["hardness"].tolist(), events.fields["error"].tolist(), strict=True))
+    state = detector.new_state()
+    folded(detector, state, events.span(0, 1))
+    in_force = int(state.slab["in_force"][state.keys.find(events.keys[0])])
+    h, e = (np.array(column) for column in zip(*pairs[: detector.warm_up], strict=True))
+    curves, prior = QuantileCurves.fit(h, e), Prior.fit(h)
+    scores: list[float] = []
+    hardnesses: list[float] = []
+    for number, (hardness, error) in enumerate(pairs):
+        if number < in_force:
+            yield float("nan"), float("nan")
+            continue
+        quantiles = naive.curve_values(curves.knots.tolist(), curves.coefficients.tolist(), hardness)
+        score = naive.cadet_score(error, hardness, quantiles, curves.floor, prior.mean, prior.std, detector.lambda_)
+        ranked = error if detector.mode == "off" else score
+        if len(scores) < detector.calibration:
+            scores.append(ranked)
+            hardnesses.append(hardness)
+            yield float("nan"), float("nan")
+            continue
+        p, p_hardness = naive.conformal_p_value(scores, ranked), naive.conformal_p_value(hardnesses, hardness)
+        if detector.mode != "joint":
+            yield ranked, p
+        else:
+            yield (hardness if p_hardness < p else ranked), min(1.0, 2.0 * min(p, p_hardness))
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000), mode=st.sampled_from(["conditional", "joint", "off"]), lambda_=st.sampled_from([0.0, 0.7]))
+def test_the_kernel_says_what_the_slow_way_says(seed: int, mode: str, lambda_: float) -> None:
+    detector = HardnessDetector(epsilon=0.1, mode=mode, lambda_=lambda_, **SMALL)
+    events = stream(seed, 80)
+    reference = np.array(list(slowly(detector, events)))
+    computed = folded(detector, detector.new_state(), events)
+    np.testing.assert_allclose(computed.score, reference[:, 0], rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(computed.p_value, reference[:, 1])
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), mode=st.sampled_from(["conditional", "joint", "off"]), epsilon=st.sampled_from([0.01, 0.05, 0.2, 0.9]))
+def test_an_alert_a_p_value_within_epsilon_and_a_score_above_the_threshold_are_one(seed: int, mode: str, epsilon: float) -> None:
+    detector = HardnessDetector(epsilon=epsilon, mode=mode, **SMALL)
+    verdicts = folded(detector, detector.new_state(), stream(seed, 200, sources=2, ties=True))
+    ready = ~verdicts.not_ready
+    np.testing.assert_array_equal(verdicts.alert[ready], verdicts.p_value[ready] <= epsilon)
+    np.testing.assert_array_equal(verdicts.alert[ready], verdicts.score[ready] > verdicts.threshold[ready])
+    assert np.isnan(verdicts.score[~ready]).all()
+    assert not verdicts.alert[~ready].any()
+    np.testing.assert_array_equal(np.diff(np.concatenate([[0], verdicts.detail_stop])) > 0, verdicts.alert)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 1000), cuts=st.lists(st.integers(0, 250), max_size=6), mode=st.sampled_from(["conditional", "joint"]))
+def test_how_events_are_cut_and_where_the_state_is_restored_changes_nothing(seed: int, cuts: list[int], mode: str) -> None:
+    detector = HardnessDetector(epsilon=0.1, mode=mode, **SMALL)
+    events = stream(seed, 250, sources=3, ties=seed % 2 == 0)
+    whole = detector.new_state()
+    reference = folded(detector, whole, events)
+    state, parts = detector.new_state(), []
+    for first, last in zip([0, *sorted(cuts)], [*sorted(cuts), 250], strict=True):
+        parts += [verdicts for _, verdicts in fold(detector, state, events.span(first, last))]
+        state = detector.thaw(unpack(pack(detector.freeze(state))))
+    computed = Verdicts.join(parts)
+    for name in ("score", "threshold", "p_value", "alert", "critical", "test", "seen", "needed", "unit", "detail", "detail_stop"):
+        np.testing.assert_array_equal(getattr(computed, name), getattr(reference, name), err_msg=name)
+    for name in reference.evidence:
+        np.testing.assert_array_equal(computed.evidence[name], reference.evidence[name], err_msg=name)
+    assert pack(detector.freeze(state)) == pack(detector.freeze(whole))
+
+
+def test_a_build_waits_for_its_event_and_a_restored_state_lists_it_again() -> None:
+    detector = HardnessDetector(**SMALL)
+    state = detector.new_state()
+    events = stream(0, 60)
+    events = events.span(0, admit(detector, state, events))
+    before = detector.process(state, events.span(0, 13))
+    assert before.waits_for == -1
+    assert [(build.key, build.number) for build in detector.due(state)] == [(b"model 0", 12)]
+    restored = detector.thaw(unpack(pack(detector.freeze(state))))
+    here, there = detector.due(state)[0].run(), detector.due(restored)[0].run()
+    np.testing.assert_array_equal(here.curves.coefficients, there.curves.coefficients)
+    after = detector.process(state, events.span(13, 60))
+    assert after.waits_for == events.slots[0]
+    assert 12 + 3 <= 13 + len(after) < 12 + 3 + 4
+    assert len(detector.process(state, events.span(13 + len(after), 60))) == 0
+    detector.hand_over(state, detector.due(state)[0], here)
+    assert detector.due(state) == []
+    assert detector.process(state, events.span(13 + len(after), 60)).waits_for == -1
+
+
+def test_a_build_of_a_key_that_has_gone_and_come_back_is_ignored() -> None:
+    detector = HardnessDetector(key_limit=1, **SMALL)
+    state = detector.new_state()
+    list(fold(detector, state, stream(0, 12)))
+    old = detector.due(state)[0]
+    other = columns(["another"], np.ones(1), np.ones(1))
+    other.first_event = 12
+    list(fold(detector, state, other))
+    assert detector.due(state) == []
+    again = stream(1, 12)
+    again.first_event = 13
+    list(fold(detector, state, again))
+    detector.hand_over(state, old, old.run())
+    assert len(detector.due(state)) == 1
+    assert detector.due(state)[0].run().triggered == 24
+
+
+def test_evicted_keys_give_their_room_back_and_start_anew() -> None:
+    detector = HardnessDetector(key_limit=4, **SMALL)
+    state = detector.new_state()
+    rng = np.random.default_rng(0)
+    used = set()
+    for wave in range(30):
+        events = columns([f"{wave}/{i}" for i in range(4) for _ in range(45)], rng.lognormal(size=180), rng.lognormal(size=180))
+        events.first_event = 180 * wave
+        verdicts = folded(detector, state, events)
+        np.testing.assert_array_equal(verdicts.unit, np.tile(np.arange(45), 4))
+        used.add(int(state.arena.header[0]))
+    assert max(used) <= 2 * 4 * (32 + 64)
+
+
+def test_readiness_counts_warm_up_hand_over_and_calibration() -> None:
+    detector = HardnessDetector(**SMALL)
+    verdicts = folded(detector, detector.new_state(), stream(3, 60))
+    ready = int(np.flatnonzero(~verdicts.not_ready)[0])
+    assert 12 + 3 + 20 <= ready < 12 + 3 + 4 + 20
+    assert verdicts.readiness(5).seen == 5
+    assert verdicts.readiness(5).needed == ready
+    assert verdicts.readiness(ready) is None
+    assert np.isnan(verdicts.evidence["expected"][:15]).all()
+    assert np.isfinite(verdicts.evidence["expected"][ready - 20 :]).all()
+
+
+def test_too_little_calibration_for_epsilon_has_no_threshold_and_no_alert() -> None:
+    detector = HardnessDetector(epsilon=0.04, **SMALL)
+    verdicts = folded(detector, detector.new_state(), columns(["m"] * 60, np.arange(60.0), np.ones(60)))
+    assert np.isinf(verdicts.threshold[-1])
+    assert verdicts.p_value[-1] == 1 / 21
+    assert not verdicts.alert.any()
+
+
+def test_a_hundredth_of_the_budget_is_critical_where_the_calibration_can_tell() -> None:
+    detector = HardnessDetector(epsilon=0.5, warm_up=5, calibration=199, hand_over_lag=0, hand_over_spread=1)
+    rng = np.random.default_rng(0)
+    error = np.concatenate([rng.random(300), [50.0]])
+    verdicts = folded(detector, detector.new_state(), columns(["m"] * 301, error, np.ones(301)))
+    assert verdicts.critical[-1]
+    np.testing.assert_array_equal(verdicts.critical[204:], verdicts.p_value[204:] <= 0.005)
+
+
+@pytest.mark.parametrize("mode", ["conditional", "joint", "off"])
+@pytest.mark.parametrize(
+    ("error", "hardness"),
+    [(0.0, 0.0), (3.0, 3.0), (1.7e308, 1.7e308), (5e-324, 5e-324)],
+    ids=["zero", "constant", "huge", "tiny"],
+)
+def test_constant_zero_and_huge_values_are_safe(mode: str, error: float, hardness: float) -> None:
+    detector = HardnessDetector(epsilon=0.1, mode=mode, lambda_=0.5, **SMALL)
+    values = np.concatenate([np.full(70, error), [1.7e308, 0.0]])
+    hardnesses = np.concatenate([np.full(70, hardness), [0.0, 1.7e308]])
+    verdicts = folded(detector, detector.new_state(), columns(["m"] * 72, values, hardnesses))
+    assert not verdicts.alert[:70].any()
+    assert np.isfinite(verdicts.score[~verdicts.not_ready]).all()
+
+
+def test_an_error_of_the_same_size_alerts_on_an_easy_event_and_not_on_a_hard_one() -> None:
+    detector = HardnessDetector(epsilon=0.05, warm_up=200, calibration=200, hand_over_lag=0, hand_over_spread=1)
+    rng = np.random.default_rng(8)
+    hardness = rng.lognormal(sigma=0.5, size=402)
+    error = hardness * rng.lognormal(sigma=0.2, size=402)
+    error[400:], hardness[400:] = 2.0, (0.5, 2.0)
+    conditional = folded(detector, detector.new_state(), columns(["m"] * 402, error, hardness))
+    assert conditional.alert[400:].tolist() == [True, False]
+
+
+def test_joint_finds_the_event_that_is_only_hard() -> None:
+    settings_ = {"epsilon": 0.05, "warm_up": 200, "calibration": 200, "hand_over_lag": 0, "hand_over_spread": 1}
+    rng = np.random.default_rng(8)
+    hardness = rng.lognormal(sigma=0.5, size=401)
+    error = hardness * rng.lognormal(sigma=0.2, size=401)
+    error[400], hardness[400] = 1.5, 50.0
+    events = columns(["m"] * 401, error, hardness)
+    conditional = HardnessDetector(**settings_)
+    assert not folded(conditional, conditional.new_state(), events).alert[400:].any()
+    joint = HardnessDetector(mode="joint", **settings_)
+    verdicts = folded(joint, joint.new_state(), events)
+    assert verdicts.alert[400]
+    assert joint.tests[verdicts.test[400]] == "hardness"
+    assert "hardness 50 is reached by none of the 200" in joint.explain(verdicts, 400).reasons[0]
+
+
+@pytest.mark.parametrize("mode", ["conditional", "joint", "off"])
+def test_every_alert_explains_itself_from_its_verdict_alone(mode: str) -> None:
+    detector = HardnessDetector(epsilon=0.3, mode=mode, **SMALL)
+    verdicts = folded(detector, detector.new_state(), stream(5, 300))
+    alerting = np.flatnonzero(verdicts.alert)
+    assert len(alerting) > 10
+    for row in alerting.tolist():
+        said = detector.explain(verdicts, row)
+        assert 1 <= len(said.reasons) <= 4
+        assert len(json.dumps(dict(said.evidence))) < 8000
+        assert said.evidence["p_value"] == verdicts.p_value[row]
+        assert "nan" not in " ".join(said.reasons)
+    quiet = int(np.flatnonzero(~verdicts.alert)[0])
+    with pytest.raises(ValueError, match="does not alert"):
+        detector.explain(verdicts, quiet)
+
+
+def test_epsilon_is_no_part_of_the_state() -> None:
+    events = stream(2, 200)
+    frozen = []
+    for epsilon in (0.01, 0.2):
+        detector = HardnessDetector(epsilon=epsilon, **SMALL)
+        state = detector.new_state()
+        list(fold(detector, state, events))
+        frozen.append((pack(detector.freeze(state)), detector.state_signature()))
+    assert frozen[0] == frozen[1]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("epsilon", 1.5, "wanted a probability strictly between 0 and 1"),
+        ("epsilon", float("nan"), "wanted a probability"),
+        ("mode", "both", "wanted one of conditional, joint, off"),
+        ("lambda_", -1.0, "wanted a weight"),
+        ("warm_up", 0, "at least 1"),
+        ("hand_over_spread", 0, "at least 1"),
+        ("quiet_units", -1, "at least 0"),
+    ],
+)
+def test_a_setting_refuses_a_bad_value_by_name(setting: str, value: object, words: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{setting} = .*{words}"):
+        HardnessDetector(**{setting: value})
