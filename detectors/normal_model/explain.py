@@ -1,0 +1,94 @@
+"""Why a reading alerted, in words: from the numbers that the kernel kept of the row, and nothing else."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.normal_model.fold import DETAIL, DETAIL_HEAD, STARTED
+from detectors.protocol import Explanation
+
+Floats = NDArray[np.float64]
+
+MOST_POINTS = 200  # of each curve in the evidence: two of them, 13 characters a number, stay below 8 kB
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def explain(detail: Floats, length: int, epsilon: float, ranked: int) -> Explanation:
+    """Explain an alerting row.
+
+    Parameters
+    ----------
+    detail
+        Shape (13 + 2ℓ,): `DETAIL`, the start of the subsequence, the subsequence, the nearest stretch of the model.
+    length
+        ℓ, readings.
+    epsilon
+        ε that the threshold stands for.
+    ranked
+        m, size of the conformal set.
+
+    Raises
+    ------
+    ValueError
+        If the row has no detail, because it does not alert.
+    """
+    if len(detail) != DETAIL_HEAD + 2 * length:
+        raise ValueError("this row does not alert: there is nothing to explain")
+    numbers = dict(zip(DETAIL, detail.tolist(), strict=False))
+    subsequence, nearest = detail[DETAIL_HEAD : DETAIL_HEAD + length], detail[DETAIL_HEAD + length :]
+    sd, spread, floor = numbers["sd"], numbers["spread"], numbers["floor"]
+    worst = int(np.argmax(np.abs(subsequence - nearest)))
+    reasons = [
+        f"The shape of the last {length} readings is {numbers['distance']:.4g} away from normal; "
+        f"{100 * (1 - epsilon):.4g} % of {ranked} earlier stretches stay at or below {numbers['threshold']:.4g}."
+    ]
+    if sd <= floor:
+        reasons.append(f"They hardly move: their standard deviation is {sd:.3g}, that of the model {spread:.3g}.")
+    else:
+        reasons.append(
+            f"The largest deviation stands {length - 1 - worst} readings before the latest: {subsequence[worst]:.5g} "
+            f"where the nearest stretch of the model has {nearest[worst]:.5g}."
+        )
+    reasons.append(
+        f"Their mean is {numbers['mean']:.5g} (usual level {numbers['level']:.5g}), "
+        f"their standard deviation {sd:.3g} ({_times(sd, spread)} the model's {spread:.3g})."
+    )
+    reasons.append(f"A normal reading is as far with p = {numbers['p_value']:.2g}; readings alert at p ≤ {epsilon:.2g}.")
+    step = -(-length // MOST_POINTS)
+    evidence: dict[str, Any] = {
+        name: _rounded(numbers[name])
+        for name in ("distance", "threshold", "p_value", "mean", "sd", "level", "spread", "hardness")
+    }  # fmt: skip
+    evidence |= {
+        "centroid": int(numbers["centroid"]),
+        "offset": int(numbers["offset"]),
+        "reading": int(numbers["reading"]),
+        "length": length,
+        "started": _time(detail[STARTED]),
+        "largest_deviation_at": worst,
+        "every": step,
+        "subsequence": [_rounded(x) for x in subsequence[::step].tolist()],
+        "normal": [_rounded(x) for x in nearest[::step].tolist()],
+    }
+    return Explanation(tuple(reasons), evidence, f"the sensor's own Normal Model, and {ranked} distances of its own earlier readings to it")
+
+
+def _rounded(x: float) -> float:
+    """To 5 significant digits."""
+    return float(f"{x:.5g}")
+
+
+def _times(sd: float, spread: float) -> str:
+    return f"{sd / spread:.2g} times" if spread > 0.0 else "against"
+
+
+def _time(microseconds: float) -> str | int:
+    """RFC 3339; the bare number where the calendar has no such day."""
+    try:
+        return (_EPOCH + timedelta(microseconds=int(microseconds))).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except OverflowError:
+        return int(microseconds)
