@@ -2,7 +2,8 @@
 
 Rules for what is not plain:
 
-- repeated (its number is in the card's ring): REPEATED, changes nothing;
+- repeated (its number is in the card's ring: that of a transaction in the longest window back from the card's newest): REPEATED,
+  changes nothing;
 - late (older than the card's newest): LATE, no score; inside the longest window it enters the aggregates in its place, beyond it is
   only counted; it teaches no normal and no gap;
 - equal times are not late: transactions of one second are taken in their order of arrival;

@@ -141,7 +141,7 @@ def rank_threshold(ordered, held, epsilon):  # type: ignore[no-untyped-def]
 
 def needed_scores(epsilon: float) -> int:
     """The fewest past scores m among which a rank can be as rare as ε: 1/(m + 1) ≤ ε."""
-    needed = max(0, math.ceil(1.0 / epsilon) - 1)
+    needed = max(1, math.ceil(1.0 / epsilon) - 2)  # the reciprocal may be rounded either way
     while 1.0 / (needed + 1.0) > epsilon:
         needed += 1
     return needed
