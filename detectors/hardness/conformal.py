@@ -32,16 +32,14 @@ def promised(m: int, epsilon: float) -> int:
 def conformal_threshold(calibration: ArrayLike, epsilon: float) -> float:
     """Return Q̂, the ⌈(m + 1)(1 − ε)⌉-th smallest of m scores (Eq. 11); inf where that is m + 1, so for m < 1/ε − 1.
 
-    An event alerts iff its score is above Q̂. `calibration` has shape (m,) and is sorted in ascending order.
+    An event alerts iff its score is above Q̂. `calibration` has shape (m,) and is sorted in ascending order; 0 < ε < 1.
 
     >>> conformal_threshold([1.0, 2.0, 3.0, 4.0], epsilon=0.4), conformal_threshold([1.0, 2.0, 3.0, 4.0], epsilon=0.01)
     (3.0, inf)
     """
     ordered = np.asarray(calibration, np.float64)
     allowed = promised(len(ordered), epsilon)
-    if allowed == 0:
-        return float("inf")
-    return float(ordered[len(ordered) - allowed]) if allowed <= len(ordered) else float("-inf")
+    return float(ordered[len(ordered) - allowed]) if allowed > 0 else float("inf")
 
 
 def p_values(calibration: ArrayLike, scores: ArrayLike) -> Floats:

@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 
 LEVELS = (0.25, 0.5, 0.75, 0.95)  # τ of the four curves: lower quartile, median, upper quartile, upper curve
 KNOTS = 5  # few: with many, the last stretch hangs on a handful of errors
+SEGMENT = 100  # events between two knots, at least: the upper curve hangs on a twentieth of them
 CLAMP = 0.95  # share of the fit's hardness below the last knot; whatever is harder is read at the knot
 SPREAD_FLOOR = 0.05  # the inter-quartile range is taken as at least this share of its median over the fit
 _LARGEST = 1e300  # coefficients stay where sums and differences of them are finite
@@ -80,7 +81,8 @@ class QuantileCurves:
         hardness, error
             Of normal events that the model has not been trained on: it errs too little on those.
         knots
-            At most so many, at quantiles of the hardness from its minimum to the share `clamp`; ties merge them.
+            At most so many, at quantiles of the hardness from its minimum to the share `clamp`; fewer (but two) for fewer than
+            `SEGMENT` events between them. Ties merge them.
         degree, clamp
             See the class and `CLAMP`.
         """
@@ -89,6 +91,7 @@ class QuantileCurves:
             raise ValueError(f"hardness and error must be of one shape (n,), n > 0, got {h.shape} and {e.shape}")
         if knots < 1 or degree not in (1, 2, 3) or not 0.0 < clamp <= 1.0:
             raise ValueError(f"knots = {knots}, degree = {degree}, clamp = {clamp}: wanted knots >= 1, degree 1 to 3, clamp in (0, 1]")
+        knots = min(knots, 1 + max(1, len(h) // SEGMENT))
         places = np.unique(np.quantile(h, np.linspace(0.0, clamp, knots), method="inverted_cdf"))
         bare = cls(places, np.zeros((len(LEVELS), 1)), degree, 1.0)
         design = bare.design(h)

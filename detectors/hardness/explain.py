@@ -20,7 +20,7 @@ def explain(detail: NDArray[np.float64]) -> Explanation:
     if len(detail) != len(DETAIL):
         raise ValueError("this row does not alert: there is nothing to explain")
     evidence: dict[str, float | int | str] = dict(zip(DETAIL, detail.tolist(), strict=True))
-    mode, channel, error, hardness, low, usual, high, upper, score, threshold, m, as_high, p_hardness, epsilon = detail.tolist()
+    mode, channel, error, hardness, _, usual, _, upper, score, threshold, m, as_high, p_hardness, epsilon = detail.tolist()
     p = (1.0 + as_high) / (m + 1.0)
     rank = f"{_count(as_high)} of the {m:.0f} calibration events"
     if channel == HARDNESS:
@@ -50,8 +50,6 @@ def explain(detail: NDArray[np.float64]) -> Explanation:
         "calibration": int(m),
         "as_high": int(as_high),
         "p_value": p,
-        "usual_low": low,
-        "usual_high": high,
     }
     return Explanation(tuple(reasons), evidence, f"{m:.0f} earlier events of the same source, kept apart from those the curves were fit on")
 

@@ -145,8 +145,6 @@ def judge_then_learn(  # type: ignore[no-untyped-def]
                 out_p[i] = min(1.0, 2.0 * p) if mode == JOINT else p
                 allowed = sizes[5]
                 out_threshold[i] = data[first + m - allowed] if allowed > 0 else np.inf
-                if allowed > m:
-                    out_threshold[i] = -np.inf
                 out_critical[i] = 1 + as_high <= sizes[6]
                 if 1 + as_high <= allowed:
                     out_alert[i] = True

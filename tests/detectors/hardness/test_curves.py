@@ -36,7 +36,8 @@ def test_the_basis_is_the_one_of_cox_and_de_boor(degree: int) -> None:
 
 def test_curves_at_degree_one_are_straight_between_the_knots() -> None:
     rng = np.random.default_rng(5)
-    curves = QuantileCurves.fit(rng.lognormal(size=300), rng.lognormal(size=300))
+    curves = QuantileCurves.fit(rng.lognormal(size=500), rng.lognormal(size=500))
+    assert len(curves.knots) == 5
     probes = np.concatenate([[0.0, 1e9], curves.knots, rng.lognormal(size=50)])
     reference = [naive.curve_values(curves.knots.tolist(), curves.coefficients.tolist(), h) for h in probes.tolist()]
     np.testing.assert_allclose(curves.at(probes), reference, rtol=1e-12, atol=1e-12)
@@ -59,6 +60,12 @@ def test_the_curves_hold_their_share_of_the_errors_below_them_at_every_hardness(
     under = error[2000:, None] < curves.at(hardness[2000:])
     for q in range(4):
         np.testing.assert_allclose(under[quartile == q].mean(axis=0), LEVELS, atol=0.06)
+
+
+@pytest.mark.parametrize(("n", "knots"), [(1, 1), (2, 2), (150, 2), (250, 3), (400, 5), (2000, 5)])
+def test_few_events_get_few_knots(n: int, knots: int) -> None:
+    hardness = np.random.default_rng(n).permutation(n) + 1.0
+    assert len(QuantileCurves.fit(hardness, hardness).knots) == knots
 
 
 def test_more_knots_never_raise_the_loss_on_the_fit() -> None:

@@ -21,6 +21,9 @@ from tests import naive
 SMALL = {"warm_up": 12, "calibration": 20, "hand_over_lag": 3, "hand_over_spread": 4}
 
 
+LARGER = SMALL | {"warm_up": 420}  # enough for all knots
+
+
 def columns(keys: list[str], error: np.ndarray, hardness: np.ndarray) -> Columns:
     n = len(keys)
     return Columns(PackedKeys.pack(keys), np.arange(n), {"error": np.asarray(error, float), "hardness": np.asarray(hardness, float)})
@@ -68,11 +71,12 @@ def slowly(detector: HardnessDetector, events: Columns) -> Iterator[tuple[float,
             yield (hardness if p_hardness < p else ranked), min(1.0, 2.0 * min(p, p_hardness))
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("size", [SMALL, LARGER], ids=["two knots", "five knots"])
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000), mode=st.sampled_from(["conditional", "joint", "off"]), lambda_=st.sampled_from([0.0, 0.7]))
-def test_the_kernel_says_what_the_slow_way_says(seed: int, mode: str, lambda_: float) -> None:
-    detector = HardnessDetector(epsilon=0.1, mode=mode, lambda_=lambda_, **SMALL)
-    events = stream(seed, 80)
+def test_the_kernel_says_what_the_slow_way_says(size: dict, seed: int, mode: str, lambda_: float) -> None:
+    detector = HardnessDetector(epsilon=0.1, mode=mode, lambda_=lambda_, **size)
+    events = stream(seed, detector.warm_up + 70)
     reference = np.array(list(slowly(detector, events)))
     computed = folded(detector, detector.new_state(), events)
     np.testing.assert_allclose(computed.score, reference[:, 0], rtol=1e-9, atol=1e-9)
