@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import faust
 from faust.tables.manager import TableManager
 from faust.types import TP, AgentT, TopicT
+from mode import OneForOneSupervisor, ServiceT
 
 from streams.transport import memory  # noqa: F401  # makes `memory://` known to Faust
 from streams.transport.chunked import ChunkedConsumer, ChunkedTopics, ChunkSchema
@@ -29,6 +30,41 @@ class Tables(TableManager):
         # Faust sleeps a second here, so that agents may still register tables.
         await self._update_channels()
         await self.recovery.start()
+
+
+class Agent(faust.Agent):
+    """Its actors end quietly when their partition goes to another member.
+
+    Faust takes an actor that is cancelled in an `await` for a crashed one, and starts another for a partition that is gone:
+    it ends at once, again and again, and the hundredth time raises SystemExit.
+    """
+
+    logger = FAUST
+
+    async def _execute_actor(self, coro: Awaitable[Any], aref: Any) -> None:
+        await super()._execute_actor(self._until_stopped(coro, aref), aref)
+
+    async def _until_stopped(self, coro: Awaitable[Any], aref: Any) -> None:
+        try:
+            await coro
+        except asyncio.CancelledError:
+            if not (aref.should_stop or self.should_stop):
+                raise RuntimeError(f"{aref!r} was cancelled, though nobody stopped it") from None
+
+
+class NoSecondLife(OneForOneSupervisor):
+    """Lets ended actors go, where Faust would start another in their place.
+
+    An agent's error crashes the app (see `App`): until that has stopped, no actor may go on behind the chunk that failed.
+    """
+
+    logger = FAUST
+
+    def service_operational(self, service: ServiceT) -> bool:
+        return not (service.crashed or service.should_stop)
+
+    async def restart_services(self, services: list[ServiceT]) -> None:
+        self.discard(*services)
 
 
 class App(faust.App):
@@ -136,6 +172,8 @@ def create_app(
         # Without a table either; but 0 would silently change the assignor and un-pair co-partitioned topics.
         "table_standby_replicas": 1,
         "TableManager": Tables,
+        "Agent": Agent,
+        "agent_supervisor": NoSecondLife,
         "broker_max_poll_records": None,  # chunks are cut by us
         "broker_session_timeout": 10.0,
         "broker_heartbeat_interval": 3.0,
@@ -173,19 +211,22 @@ async def running(app: App) -> AsyncIterator[App]:
     _raise_crash(app)
 
 
-async def run(app: App, until: Awaitable[Any]) -> None:
-    """Run the app until `until` is done (its exception is raised) or the app has crashed (then that one's)."""
-    async with running(app):
-        end = asyncio.ensure_future(until)
-        crash = asyncio.ensure_future(app._crashed.wait())
-        try:
-            await asyncio.wait([end, crash], return_when=asyncio.FIRST_COMPLETED)
-            _raise_crash(app)
-            await end
-        finally:
-            for waiting in (end, crash):
-                waiting.cancel()
-            await asyncio.gather(end, crash, return_exceptions=True)
+async def run(app: App, until: Coroutine[Any, Any, Any]) -> None:
+    """Run the app until `until`, begun when it is up, is done (its exception is raised) or the app has crashed (then that one's)."""
+    try:
+        async with running(app):
+            end = asyncio.ensure_future(until)
+            crash = asyncio.ensure_future(app._crashed.wait())
+            try:
+                await asyncio.wait([end, crash], return_when=asyncio.FIRST_COMPLETED)
+                _raise_crash(app)
+                await end
+            finally:
+                for waiting in (end, crash):
+                    waiting.cancel()
+                await asyncio.gather(end, crash, return_exceptions=True)
+    finally:
+        until.close()  # where the app never came up
 
 
 def _raise_crash(app: App) -> None:

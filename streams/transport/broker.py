@@ -70,7 +70,7 @@ class Broker:
         self.clock = clock
         self.topics: dict[str, Topic] = {}
         self.groups: dict[str, Group] = {}
-        self._waiting: dict[tuple[str, int], set[Callable[[], None]]] = {}
+        self._waiting: dict[tuple[str, int], set[Callable[[], object]]] = {}
         self._lock = Lock()
 
     @classmethod
@@ -166,7 +166,7 @@ class Broker:
         """The consumer group of this name; made when first asked for."""
         return self.groups.setdefault(name, Group(name))
 
-    def wake_once(self, places: Iterable[tuple[str, int]], wake: Callable[[], None]) -> None:
+    def wake_once(self, places: Iterable[tuple[str, int]], wake: Callable[[], object]) -> None:
         """Call `wake` when a record next comes to one of these partitions, in the thread that produces it.
 
         Look once more after calling this: a record may have come in between.

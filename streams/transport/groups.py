@@ -39,6 +39,7 @@ class Member:
     metadata: Any = None
     assign: Assign | None = None
     answer: Callable[[Joined], None] | None = None
+    called: bool = False  # told to join, and not yet assigned anew: told once is enough
 
 
 @dataclass(slots=True)
@@ -104,13 +105,15 @@ class Group:
         absent = [m for m in self.members.values() if m.answer is None]
         if absent:
             for one in absent:
-                one.rejoin()
+                if not one.called:
+                    one.called = True
+                    one.rejoin()
             return
         assign = next(iter(self.members.values())).assign
         assert assign is not None, "a member that has an answer to give has joined"
         assignments = assign({name: m.metadata for name, m in self.members.items()})
         self.generation += 1
         for name, m in self.members.items():
-            answer, m.answer = m.answer, None
+            answer, m.answer, m.called = m.answer, None, False
             assert answer is not None
             answer(Joined(self.generation, assignments[name]))
