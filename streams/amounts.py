@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from streams.refusals import Refusals, Refused, shown
 
 LARGEST = 1 << 53  # minor units, either sign: beyond, doubles no longer hold every integer
-NOT_GIVEN = -1  # of an optional limit
+NOT_GIVEN = -1  # of an optional limit, in a detector's columns
+MISSING = int(np.iinfo(np.int64).min)  # while records are read: −1 minor unit is an amount
 _FIFTEEN_DIGITS = 1e15  # below it a decimal and its double stand for one another
 _SHORT = 16  # characters: at most 15 digits with a point or a sign, or a whole number
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -59,11 +60,10 @@ def exact(text: str, exponent: int, name: str) -> int:
     return -whole if sign else whole
 
 
-def of_texts(texts: Sequence[bytes], exponent: int, name: str, refusals: Refusals, absent: int | None) -> NDArray[np.int64]:
-    """Minor units of JSON texts: numbers, or strings in their quotes; empty or null where there is none.
-
-    `absent` stands for what is not given; None refuses it.
-    """
+def of_texts(texts: Sequence[bytes], exponent: int, name: str, refusals: Refusals) -> NDArray[np.int64]:
+    """Minor units of JSON texts: numbers, or strings in their quotes; MISSING where a text is empty or null."""
+    if not any(texts):
+        return np.full(len(texts), MISSING)
     numbers = [text[1:-1] if text[:1] == b'"' else text for text in texts]
     out = np.zeros(len(texts), np.int64)
     doubtful = np.ones(len(texts), np.bool_)
@@ -75,10 +75,7 @@ def of_texts(texts: Sequence[bytes], exponent: int, name: str, refusals: Refusal
     for row in np.flatnonzero(doubtful).tolist():
         text = texts[row]
         if text in (b"", b"null"):
-            if absent is None:
-                refusals.add(row, f"{name} is missing")
-            else:
-                out[row] = absent
+            out[row] = MISSING
             continue
         try:
             out[row] = exact(numbers[row].decode(errors="replace"), exponent, name)
@@ -98,6 +95,29 @@ def of_doubles(amounts: NDArray[np.float64], exponent: int) -> tuple[NDArray[np.
         minor = np.rint(amounts * scale)
         bad = ~((minor / scale == amounts) & (np.abs(minor) < _FIFTEEN_DIGITS))
     return np.where(bad, 0.0, minor).astype(np.int64), bad
+
+
+def of_minor(given: Sequence[object], name: str, refusals: Refusals) -> NDArray[np.int64]:
+    """Minor units given as whole numbers; MISSING where there is None."""
+    out = np.full(len(given), MISSING)
+    for row, amount in enumerate(given):
+        if amount is None:
+            continue
+        if type(amount) is not int:
+            refusals.add(row, f"{name} = {shown(amount)}: wanted a whole number of minor units")
+        elif abs(amount) > LARGEST:
+            refusals.add(row, f"{name} = {shown(amount)}: beyond ±2^53 minor units")
+        else:
+            out[row] = amount
+    return out
+
+
+def either(major: NDArray[np.int64], minor: NDArray[np.int64], refusals: Refusals) -> NDArray[np.int64]:
+    """The amount of every row, given exactly once: as `amount` or as `amount_minor`."""
+    no_major, no_minor = major == MISSING, minor == MISSING
+    refusals.where(no_major & no_minor, lambda row: "amount is missing (or amount_minor)")
+    refusals.where(~no_major & ~no_minor, lambda row: "amount and amount_minor are both given: wanted one of them")
+    return np.where(no_major, minor, major)
 
 
 def check_currency(given: Sequence[str | None], wanted: str, key: str, refusals: Refusals) -> None:

@@ -19,6 +19,7 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 END_OF_TIME = 253_402_300_800.0  # seconds: the year 10000, which RFC 3339 cannot write
+_END = 253_402_300_800_000_000
 NO_TIME = int(np.iinfo(np.int64).min)  # where a row's time could not be read
 WANTED_TIME = "wanted RFC 3339 with an offset (2024-01-31T12:00:00Z) or seconds since 1970"
 
@@ -100,6 +101,7 @@ def check(
     what stood in the record, for the reason.
     """
     refusals.where(at == NO_TIME, lambda row: f"{name} = {shown(given[row])}: {WANTED_TIME}")
+    refusals.where(at >= _END, lambda row: f"{name} = {shown(given[row])}: later than the year 9999")
     refusals.where(at < earliest, lambda row: f"{name} = {written(int(at[row]))}: earlier than {written(earliest)} (records.earliest_at)")
     if stamped is not None:
         ahead = (stamped >= 0) & (at > stamped + future)
