@@ -1,8 +1,9 @@
 """The conformal rule: alert where a score is beyond all but the ε-share of m calibration scores (CADET, Eq. 11 and Theorem 1).
 
 For scores that are exchangeable with the calibration's, P(alert | normal) = ⌊(m + 1)ε⌋ / (m + 1) without ties and less with them: at
-most ε, and ε itself where (m + 1)ε is whole. It says nothing of one calibration set: given that, the rate is a draw from a Beta
-distribution (m = 1,000, ε = 5 %: 3.9 to 6.2 % in nine of ten).
+most ε, and ε itself where (m + 1)ε is whole (so "≤ ε", where the paper has "< ε"). The curves must not have seen the
+calibration scores. Nothing is said of one calibration set: given that, the rate is a draw from a Beta distribution (m = 1,000,
+ε = 5 %: 3.9 to 6.2 % in nine of ten).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Conditional quantiles of the error given the hardness: B-splines fit by quantile regression, a linear programme (CADET, Eq. 9).
+"""Conditional quantiles of the error given the hardness: B-splines fit by quantile regression, a linear programme (CADET).
 
 q̂_τ(h) = Σ θ_j B_j(h), with θ the minimiser of Σ ρ_τ(e_i − q̂_τ(h_i)) and ρ_τ(u) = u · (τ − [u < 0]).
 

@@ -1,6 +1,6 @@
 """Null models: what a sample would look like if it held nothing but the simplest structure of its kind.
 
-Hardness H(x) = ‖x − Null(x)‖₂ (CADET, Eqs. 3–6 and the text around them): an image far from the mean of its neighbours, a series
+Hardness H(x) = ‖x − Null(x)‖₂ (CADET; Eq. 3 for images): an image far from the mean of its neighbours, a series
 far from its own autoregression, a row far from the means is hard, and a model errs more on what is hard.
 
 The paper names neither the norm nor the order of the autoregression. Here the norm is Euclidean and the order an argument.
