@@ -103,14 +103,16 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                 if start == NO_ROOM:
                     return row, ARENA_FULL
                 if number > 0:
-                    data[start : start + number] = data[history[slot] : history[slot] + number]
+                    for i in range(number):
+                        data[start + i] = data[history[slot] + i]
                     release(data, header, history[slot], number)
                 history[slot], room[slot] = start, larger
             if number == warm_up - 1:
                 start = allocate(data, header, 5 * length)
                 if start == NO_ROOM:
                     return row, ARENA_FULL
-                data[start : start + 5 * length] = 0.0
+                for i in range(start, start + 5 * length):
+                    data[i] = 0.0
                 for i in range(warm_up - length, warm_up - 1):
                     data[start + i % length] = data[start + i % length + length] = data[history[slot] + i]
                 live[slot] = start
@@ -136,14 +138,12 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                 data[place + 2 * length] = data[place + 3 * length] = residual * residual
                 d = distance(data, window, oldest, m, centroids[slot], length, normal_length, True)
                 c = calibration[slot]
-                first, last = 0, ranked - wanted + held[slot]  # the scores of the conformal set stand in ascending order
-                end = last
-                while first < last:
-                    middle = (first + last) // 2
-                    if data[c + middle] < d:
-                        first = middle + 1
-                    else:
-                        last = middle
+                end = ranked - wanted + held[slot]
+                first, left = 0, end  # how many of the conformal set are smaller: they stand in ascending order
+                while left > 0:
+                    half = (left + 1) // 2
+                    first += half if data[c + first + half - 1] < d else 0
+                    left -= half
                 if held[slot] < wanted:
                     for i in range(end, first, -1):
                         data[c + i] = data[c + i - 1]
@@ -156,10 +156,16 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                     p_value[row] = as_high / (ranked + 1)
                     alert[row] = as_high <= allowed
                     critical[row] = as_high <= allowed_critical
-                    squares = 0.0
-                    for s in data[window + 2 * length : window + 3 * length]:
-                        squares += s
-                    hardness[row] = np.sqrt(squares)
+                    residuals = data[window + 2 * length : window + 3 * length]
+                    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+                    for i in range(0, length - length % 4, 4):
+                        s0 += residuals[i]
+                        s1 += residuals[i + 1]
+                        s2 += residuals[i + 2]
+                        s3 += residuals[i + 3]
+                    for i in range(length - length % 4, length):
+                        s0 += residuals[i]
+                    hardness[row] = np.sqrt((s0 + s1) + (s2 + s3))
                     if alert[row]:
                         kept = detail[used : used + width]
                         describe(data, window, m, np.int64(data[m + NEAREST]), length, normal_length, kept)

@@ -117,11 +117,31 @@ def distance(data, window, oldest, model, centroids, length, normal_length, adva
     Afterwards ``data[model + NEAREST]`` is the number of the centroid that holds the nearest window.
     """
     windows = normal_length - length + 1
-    centre = data[model + CENTRE]
-    floor = data[model + FLOOR_AT]
     quarter = length - length % 4
+    centre = data[model + CENTRE]
     w = data[window : window + length]
-    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0  # four sums side by side, always these four: faster than one and the same everywhere
+    new, old = w[length - 1] - centre, oldest - centre
+    if advance:
+        at = model + HEAD + 1
+        for _ in range(centroids):
+            b = data[at : at + normal_length]
+            left = data[at + length : at + normal_length]
+            q = data[at + normal_length : at + normal_length + windows]
+            before = data[at + normal_length + 1 : at + normal_length + windows]
+            for i in range(windows - 1):
+                q[i] = before[i] - old * left[i] + new * b[i]
+            first = data[at + windows - 1 : at + normal_length]
+            s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0  # four sums side by side, always these four: faster than one and everywhere the same
+            for i in range(0, quarter, 4):
+                s0 += (w[i] - centre) * first[length - 1 - i]
+                s1 += (w[i + 1] - centre) * first[length - 2 - i]
+                s2 += (w[i + 2] - centre) * first[length - 3 - i]
+                s3 += (w[i + 3] - centre) * first[length - 4 - i]
+            for i in range(quarter, length):
+                s0 += (w[i] - centre) * first[length - 1 - i]
+            q[windows - 1] = (s0 + s1) + (s2 + s3)
+            at += 1 + normal_length + 4 * windows
+    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
     for i in range(0, quarter, 4):
         s0 += w[i] - centre
         s1 += w[i + 1] - centre
@@ -130,8 +150,7 @@ def distance(data, window, oldest, model, centroids, length, normal_length, adva
     for i in range(quarter, length):
         s0 += w[i] - centre
     total = (s0 + s1) + (s2 + s3)
-    mean = total / length
-    shift = centre + mean
+    shift = centre + total / length
     s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
     for i in range(0, quarter, 4):
         s0 += (w[i] - shift) * (w[i] - shift)
@@ -141,35 +160,18 @@ def distance(data, window, oldest, model, centroids, length, normal_length, adva
     for i in range(quarter, length):
         s0 += (w[i] - shift) * (w[i] - shift)
     variance = ((s0 + s1) + (s2 + s3)) / length
-    floored = max(np.sqrt(variance), floor)
+    floored = max(np.sqrt(variance), data[model + FLOOR_AT])
     own = variance / (floored * floored)
-    new, old = w[length - 1] - centre, oldest - centre
     data[model + PEAK] = max(data[model + PEAK], abs(new))
-    afresh = data[model + PEAK] > REFRESH * floored
-    if afresh:
+    if data[model + PEAK] > REFRESH * floored:
         refresh(data, window, model, centroids, length, normal_length)
     twice = 2.0 / floored
-    scratch = model + HEAD + centroids * (1 + normal_length + 4 * windows)
+    likeness = data[model + HEAD + centroids * (1 + normal_length + 4 * windows) :]
     weighted, nearest, nearest_centroid = 0.0, np.inf, 0
     at = model + HEAD
     for k in range(centroids):
-        b = data[at + 1 : at + 1 + normal_length]
         place = at + 1 + normal_length
         q = data[place : place + windows]
-        if advance and not afresh:
-            for i in range(windows - 1):
-                q[i] = q[i + 1] - old * b[i + length] + new * b[i]
-            s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-            last = normal_length - 1
-            for i in range(0, quarter, 4):
-                s0 += (w[i] - centre) * b[last - i]
-                s1 += (w[i + 1] - centre) * b[last - i - 1]
-                s2 += (w[i + 2] - centre) * b[last - i - 2]
-                s3 += (w[i + 3] - centre) * b[last - i - 3]
-            for i in range(quarter, length):
-                s0 += (w[i] - centre) * b[last - i]
-            q[windows - 1] = (s0 + s1) + (s2 + s3)
-        likeness = data[scratch : scratch + windows]
         means = data[place + windows : place + 2 * windows]
         inverse = data[place + 2 * windows : place + 3 * windows]
         energy = data[place + 3 * windows : place + 4 * windows]
