@@ -168,7 +168,7 @@ class Episodes:
         out, scores = np.empty((room, 11), np.int64), np.empty(room)
         s = self._slab
         count = _step(
-            columns.slots, columns.at[:n], verdicts.unit, verdicts.test, verdicts.alert, verdicts.critical, verdicts.score,
+            columns.slots[:n], columns.at[:n], verdicts.unit, verdicts.test, verdicts.alert, verdicts.critical, verdicts.score,
             self._quiet_units, self._silence, s["open"], s["numbers"], s["max_score"], s["reports"], s["reported_units"],
             s["reported_score"], self._clock, out, scores,
         ) if n else 0  # fmt: skip

@@ -1,0 +1,40 @@
+"""Card transactions: decayed and windowed aggregates, and how unusual a payment is for its card."""
+
+from __future__ import annotations
+
+from config.settings import Settings
+from detectors.aggregation.detector import AggregationDetector
+from streams.alerts import Promise
+from streams.definitions import Definition
+from streams.records import decode_cards
+
+
+def define(settings: Settings) -> Definition:
+    """The stream `cards` under these settings."""
+    own = settings.cards
+    return Definition(
+        name="cards",
+        detector=AggregationDetector(
+            epsilon=own.epsilon,
+            windows=own.windows,
+            modes=own.modes,
+            mode_slots=own.mode_slots,
+            txgap=own.txgap,
+            prior_weight=own.prior_weight,
+            ring_limit=own.ring_limit,
+            calibration=own.calibration,
+            quiet_units=own.quiet_units,
+            key_limit=own.key_limit,
+            exponent=own.exponent,
+        ),
+        decode=lambda chunk: decode_cards(chunk, settings),
+        silence=own.silence_seconds,
+        promise=Promise(
+            budget={"epsilon": own.epsilon},
+            unit="transaction",
+            guarantee="about epsilon of all transactions, true and false alarms together, while the recent ones resemble the next",
+            basis="unusualness: rank among the partition's recent transactions",
+        ),
+        rate=own.epsilon,
+        scores=own.scores,
+    )

@@ -1,0 +1,37 @@
+"""Any model's errors: how unlikely an error is, given how hard its input was."""
+
+from __future__ import annotations
+
+from config.settings import Settings
+from detectors.hardness.detector import HardnessDetector
+from streams.alerts import Promise
+from streams.definitions import Definition
+from streams.records import decode_errors
+
+
+def define(settings: Settings) -> Definition:
+    """The stream `errors` under these settings."""
+    own = settings.calibration
+    return Definition(
+        name="errors",
+        detector=HardnessDetector(
+            epsilon=own.epsilon,
+            mode=own.mode,
+            warm_up=own.warm_up,
+            calibration=own.calibration,
+            hand_over_lag=own.hand_over_lag,
+            hand_over_spread=own.hand_over_spread,
+            quiet_units=own.quiet_units,
+            key_limit=own.key_limit,
+        ),
+        decode=lambda chunk: decode_errors(chunk, settings),
+        silence=own.silence_seconds,
+        promise=Promise(
+            budget={"epsilon": own.epsilon, "mode": own.mode},
+            unit="event",
+            guarantee="at most epsilon of normal events, if they are exchangeable with those that the threshold was drawn from",
+            basis="paper",
+        ),
+        rate=own.epsilon,
+        scores=own.scores,
+    )

@@ -1,0 +1,36 @@
+"""Sensor readings: how far a subsequence is from every stretch of its sensor's Normal Model."""
+
+from __future__ import annotations
+
+from config.settings import Settings
+from detectors.normal_model.detector import NormalModelDetector
+from streams.alerts import Promise
+from streams.definitions import Definition
+from streams.records import decode_sensors
+
+
+def define(settings: Settings) -> Definition:
+    """The stream `sensors` under these settings."""
+    own = settings.sensors
+    return Definition(
+        name="sensors",
+        detector=NormalModelDetector(
+            length=own.length,
+            normal_length=own.normal_length or None,
+            warm_up=own.warm_up or None,
+            calibration=own.calibration or None,
+            epsilon=own.epsilon,
+            quiet_units=own.quiet_units,
+            key_limit=own.key_limit,
+        ),
+        decode=lambda chunk: decode_sensors(chunk, settings),
+        silence=own.silence_seconds,
+        promise=Promise(
+            budget={"epsilon": own.epsilon},
+            unit="reading",
+            guarantee="at most epsilon of normal readings, if they are exchangeable with the readings that the threshold was drawn from",
+            basis="paper",
+        ),
+        rate=own.epsilon,
+        scores=own.scores,
+    )

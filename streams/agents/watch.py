@@ -1,0 +1,185 @@
+"""What the four watchers share: a chunk comes in, the partition's fold says what it thinks, alerts and letters go out.
+
+This is plumbing. What is decided is decided in `Partition.fold`, which neither waits nor looks at a clock; here one waits, sends
+and measures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+
+from detectors.protocol import MICROSECONDS, Build
+from streams import alerts, cuts, scores, topics
+from streams.dead_letters import DeadLetter
+from streams.definitions import Definition
+from streams.metrics import Metrics
+from streams.partition import Origins, Outcome, Partition
+from streams.transport.chunk import Chunk
+
+HOUR = 3_600 * MICROSECONDS  # inputs from outside are adopted once an hour of event time
+
+
+class Outlet(Protocol):
+    """Where records go: returns when a record has been taken, with the future of its delivery."""
+
+    async def __call__(
+        self, topic: str, key: bytes | None, value: bytes | None, *, partition: int | None = None, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> Awaitable[Any]: ...
+
+
+@dataclass
+class Watcher:
+    """One stream as this worker sees it: its partitions, each a fold, and the way out.
+
+    `shared` is told what a partition gives to inputs merged over the stream, once an hour of event time.
+    """
+
+    definition: Definition
+    audit: alerts.Audit
+    metrics: Metrics
+    outlet: Outlet
+    executor: Executor
+    prefix: str = ""  # before every topic's name; ids and origins do without it
+    end: Callable[[int], int | None] = lambda number: None  # a partition's high water, where it is known
+    clock: Callable[[], float] = time.time  # for metrics only
+    partitions: dict[int, Partition] = field(default_factory=dict)
+    pending: dict[int, dict[str, Any]] = field(default_factory=dict)  # inputs waiting for the next cut of a partition
+    _builds: dict[tuple[int, bytes, int], Future[Any]] = field(default_factory=dict)
+    _hours: dict[int, int] = field(default_factory=dict)  # of the last contribution of a partition
+    _adopted: dict[int, int] = field(default_factory=dict)  # and of its last adoption
+
+    def own(self, numbers: Collection[int]) -> None:
+        """Have a fold for each of these partitions and for no other; those that stay keep their memory."""
+        for number in set(self.partitions) - set(numbers):
+            del self.partitions[number]
+            self.pending.pop(number, None)
+            self.metrics.ready.labels(self.definition.name, str(number)).set(0)
+        for number in numbers:
+            if number not in self.partitions:
+                self.partitions[number] = self.definition.partition(number)
+            self.metrics.ready.labels(self.definition.name, str(number)).set(1)
+
+    def position(self, number: int) -> int | None:
+        """The offset a partition wants next, None where it has folded nothing: the one position there is."""
+        return (self.partitions[number].next or None) if number in self.partitions else None
+
+    async def watch(self, chunk: Chunk) -> None:
+        """Fold one chunk and wait until everything it led to is delivered."""
+        part = self.partitions.get(chunk.partition)
+        if part is None or chunk.next <= part.next:
+            return  # given away, or folded already: a chunk that was under way during a rebalance
+        await self._adopt(part)
+        started = time.perf_counter()
+        decoded = self.definition.decode(chunk)
+        columns, origins = decoded.columns, decoded.origins
+        origins.sources = [(topic.removeprefix(self.prefix), number) for topic, number in origins.sources]
+        outcome = await self._drive(part, part.fold(columns, origins, chunk.next))
+        self._measure(part, chunk, outcome, time.perf_counter() - started)
+        sent = [await self._send_letter(chunk, letter) for letter in decoded.dead]
+        sent += [await self._send_alert(part, report) for report in outcome.reports]
+        if self.definition.scores:
+            sent += await self._send_scores(part, chunk, columns.span(0, len(columns)), origins, outcome)
+        sent += await self._contribute(part)
+        await asyncio.gather(*sent)
+
+    def offer(self, inputs: dict[str, Any]) -> None:
+        """Let every partition adopt these inputs at its next cut; what is newer takes the place of what still waits."""
+        for number in self.partitions:
+            self.pending[number] = inputs
+
+    async def _adopt(self, part: Partition) -> None:
+        hour = part.episodes.event_time // HOUR
+        if part.number not in self.pending or hour <= self._adopted.get(part.number, hour - 1):
+            return
+        self._adopted[part.number] = hour
+        inputs = self.pending.pop(part.number)
+        cut = cuts.Cut(part.number, part.next, inputs)
+        delivered = await self.outlet(topics.cuts(self.definition.name), None, cuts.dump(cut), partition=part.number)
+        await delivered  # written down first, adopted then
+        part.adopt(cut)
+        self.metrics.cuts.labels(self.definition.name).inc()
+
+    async def _drive(self, part: Partition, folding: Any) -> Outcome:
+        """Drive a fold to its end; builds run in the executor, and those that are triggered early begin early."""
+        result: Any = None
+        while True:
+            try:
+                build = folding.send(result)
+            except StopIteration as end:
+                for build in part.due():
+                    self._begin(part, build)
+                outcome: Outcome = end.value
+                return outcome
+            result = await asyncio.wrap_future(self._begin(part, build))
+            del self._builds[part.number, build.key, build.number]
+
+    def _begin(self, part: Partition, build: Build) -> Future[Any]:
+        name = (part.number, build.key, build.number)
+        if name not in self._builds:
+            self._builds[name] = self.executor.submit(self._timed, build)
+        return self._builds[name]
+
+    def _timed(self, build: Build) -> Any:
+        started = time.perf_counter()
+        result = build.run()
+        self.metrics.builds.labels(self.definition.name).inc()
+        self.metrics.build_seconds.labels(self.definition.name).observe(time.perf_counter() - started)
+        return result
+
+    async def _send_alert(self, part: Partition, report: Any) -> Awaitable[Any]:
+        event = alerts.cloud_event(
+            report, stream=part.stream, partition=part.number, last_cut=part.last_cut,
+            detector=part.detector, promise=self.definition.promise, audit=self.audit,
+        )  # fmt: skip
+        data = event["data"]
+        self.metrics.alerts.labels(part.stream, data["test"], data["phase"], data["severity"]).inc()
+        return await self.outlet(topics.alerts(part.stream), report.transition.key, alerts.encode(event))
+
+    async def _send_letter(self, chunk: Chunk, letter: DeadLetter) -> Awaitable[Any]:
+        self.metrics.dead_letters.labels(self.definition.name).inc(max(1, len(letter.indices)))
+        return await self.outlet(topics.DEAD_LETTERS, letter.key, letter.value, headers=letter.headers())
+
+    async def _send_scores(self, part: Partition, chunk: Chunk, columns: Any, origins: Origins, outcome: Outcome) -> list[Awaitable[Any]]:
+        if outcome.skipped:
+            rows = outcome.rows
+            columns = type(columns)(columns.keys.take(rows), columns.at[rows], {})
+            origins = origins.take(rows)
+        made = scores.records(part.stream, part.number, chunk.next - 1, columns, origins, outcome.verdicts)
+        return [await self.outlet(topics.scores(part.stream), None, value, partition=part.number) for value in made]
+
+    async def _contribute(self, part: Partition) -> list[Awaitable[Any]]:
+        hour = part.episodes.event_time // HOUR
+        if hour <= self._hours.get(part.number, np.iinfo(np.int64).min // HOUR):
+            return []
+        self._hours[part.number] = hour
+        contribution = part.detector.contribution(part.state)
+        if contribution is None:
+            return []
+        value = msgspec.json.encode({"partition": part.number, "hour": hour, "contribution": contribution})
+        return [await self.outlet(topics.shared(part.stream), None, value, partition=0)]
+
+    def _measure(self, part: Partition, chunk: Chunk, outcome: Outcome, seconds: float) -> None:
+        name, metrics, verdicts = self.definition.name, self.metrics, outcome.verdicts
+        metrics.records.labels(name).inc(len(chunk))
+        metrics.events.labels(name).inc(len(verdicts))
+        metrics.not_ready.labels(name).inc(int(np.count_nonzero(verdicts.not_ready)))
+        metrics.skipped.labels(name).inc(outcome.skipped)
+        metrics.batch_events.labels(name).observe(len(verdicts))
+        metrics.fold_seconds.labels(name).observe(seconds)
+        metrics.observe_p_values(name, verdicts.p_value)
+        metrics.seen(name, part.number, part.counts, len(part.state.keys), part.episodes.open)
+        end = self.end(part.number)
+        if end is not None:
+            metrics.fold_lag.labels(name, str(part.number)).set(max(0, end - part.next))
+        if len(chunk):
+            age = self.clock() - float(chunk.timestamps[-1]) / 1000.0
+            metrics.lag_seconds.labels(name, str(part.number)).set(age)
+            metrics.latency_seconds.labels(name).observe(max(0.0, age))

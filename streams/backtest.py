@@ -1,0 +1,224 @@
+"""The very same fold over a file, with no broker: what the worker would have said.
+
+Rows are dealt to partitions as Kafka would deal their keys (murmur2), and the i-th row of a partition stands for its offset i.
+Outside inputs enter by the cuts of a live run where these are given, else at every new hour of event time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from aiokafka.partitioner import murmur2
+
+from detectors.protocol import Columns, Ints
+from streams import alerts, cuts, scores
+from streams.agents.population import merged
+from streams.cuts import Cut
+from streams.definitions import Definition
+from streams.partition import Origins, Outcome, Partition, run
+from streams.tabular import TableBatch
+
+HOUR = 3_600_000_000  # microseconds of event time between adoptions
+_BASE = ("row", "key", "at", "score", "p_value", "is_alert", "not_ready", "reason")
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition Kafka's default partitioner chooses for a key."""
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+
+@dataclass
+class Kept:
+    """What the report needs of the rows, in file order."""
+
+    at: list[Ints] = field(default_factory=list)
+    score: list[Any] = field(default_factory=list)
+    alert: list[Any] = field(default_factory=list)
+    ready: list[Any] = field(default_factory=list)
+    key: list[bytes] = field(default_factory=list)
+    label: list[Any] = field(default_factory=list)
+
+
+class Backtest:
+    """One run over one file; `outcome` files are written as it goes, so that memory does not grow with the file.
+
+    Parameters
+    ----------
+    given
+        The cut log of a live run, by partition; None to adopt at the hours of event time.
+    """
+
+    def __init__(
+        self, definition: Definition, out: Path, audit: alerts.Audit, partitions: int = 1, given: dict[int, list[Cut]] | None = None
+    ) -> None:
+        self.definition, self.audit, self.given = definition, audit, given
+        self.parts = [definition.partition(number) for number in range(partitions)]
+        self.kept = Kept()
+        self.events = self.bad = self.alert_rows = self.episodes = self.tested = self.not_ready = 0
+        self.seconds = 0.0
+        out.mkdir(parents=True, exist_ok=True)
+        self._out = out
+        self._alerts = (out / "alerts.jsonl").open("wb")
+        self._cuts = (out / "cuts.jsonl").open("wb")
+        self._writer: pq.ParquetWriter | None = None
+        self._partition_of: dict[bytes, int] = {}
+        self._hour: int | None = None
+        self._adopted: Any = None
+
+    def feed(self, batch: TableBatch) -> None:
+        """Fold a batch of rows and write what was said of each."""
+        started = time.perf_counter()
+        number = self._deal(batch.keys)
+        good = np.zeros(len(batch), np.int64) - 1  # place of a row among the good ones
+        good[batch.rows] = np.arange(len(batch.rows))
+        offsets = np.empty(len(batch), np.int64)
+        for part in self.parts:
+            mine = np.flatnonzero(number == part.number)
+            offsets[mine] = part.next + np.arange(len(mine))
+        table: dict[str, Any] = {}
+        for first, last, new_hour in self._hours(batch):
+            if new_hour:
+                self._adopt_merged(offsets, number, first)
+            for part in self.parts:
+                mine = first + np.flatnonzero(number[first:last] == part.number)
+                if len(mine):
+                    self._fold(part, batch, mine, offsets[mine], good, table)
+        self.seconds += time.perf_counter() - started
+        self._write(batch, table)
+
+    def close(self) -> None:
+        """Finish the files."""
+        self._alerts.close()
+        self._cuts.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _deal(self, keys: Sequence[bytes | None]) -> Ints:
+        """The partition of every row; one without a key goes to 0."""
+        if len(self.parts) == 1:
+            return np.zeros(len(keys), np.int64)
+        known = self._partition_of
+        for key in keys:
+            if key is not None and key not in known:
+                known[key] = partition_of(key, len(self.parts))
+        return np.fromiter((0 if key is None else known[key] for key in keys), np.int64, len(keys))
+
+    def _hours(self, batch: TableBatch) -> Iterable[tuple[int, int, bool]]:
+        """Stretches of rows within one hour of event time; event time never goes back."""
+        if not self.definition.merges or self.given is not None or not len(batch.rows):
+            return [(0, len(batch), False)]
+        hour = np.full(len(batch), np.iinfo(np.int64).min)
+        hour[batch.rows] = batch.columns.at // HOUR
+        if self._hour is not None:
+            hour[0] = max(hour[0], self._hour)
+        hour = np.maximum.accumulate(hour)
+        starts = np.flatnonzero(np.diff(hour, prepend=hour[0] if self._hour is None else self._hour))
+        self._hour = int(hour[-1])
+        edges = [0, *starts.tolist(), len(batch)]
+        return [(a, b, a in starts) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+
+    def _adopt_merged(self, offsets: Ints, number: Ints, first: int) -> None:
+        inputs = merged([part.detector.contribution(part.state) for part in self.parts])
+        if inputs is None or inputs == self._adopted:
+            return
+        self._adopted = inputs
+        for part in self.parts:
+            cut = Cut(part.number, part.next, inputs)
+            self._cuts.write(cuts.dump(cut) + b"\n")
+            part.adopt(cut)
+
+    def _fold(self, part: Partition, batch: TableBatch, mine: Ints, offsets: Ints, good: Ints, table: dict[str, Any]) -> None:
+        """Fold rows `mine` of the batch (its good ones), stretch by stretch between the given cuts."""
+        own = self.given.get(part.number, []) if self.given is not None else []
+        begin, end = int(offsets[0]), int(offsets[-1]) + 1
+        for first, last, adopted in cuts.stretches(begin, end, own):
+            for cut in adopted:
+                self._cuts.write(cuts.dump(cut) + b"\n")
+                part.adopt(cut)
+            rows = mine[first - begin : last - begin]
+            places = good[rows]
+            folded = places >= 0
+            columns = batch.columns if len(places) == len(batch.columns) and folded.all() else take(batch.columns, places[folded])
+            origins = Origins.of_record(part.topic, part.number, offsets[first - begin : last - begin][folded], np.zeros(int(folded.sum()), np.int64))
+            outcome = run(part.fold(columns, origins, last))
+            self._keep(part, rows[folded], columns, outcome, len(batch), table)
+
+    def _keep(self, part: Partition, rows: Ints, columns: Columns, outcome: Outcome, size: int, table: dict[str, Any]) -> None:
+        verdicts = outcome.verdicts
+        for name, column in scores.table_of(columns, verdicts).items():
+            if name not in table:
+                table[name] = np.full(size, np.nan) if column.dtype.kind == "f" else np.zeros(size, column.dtype)
+            table[name][rows] = column
+        for report in outcome.reports:
+            event = alerts.cloud_event(
+                report, stream=part.stream, partition=part.number, last_cut=part.last_cut,
+                detector=part.detector, promise=self.definition.promise, audit=self.audit,
+            )  # fmt: skip
+            self._alerts.write(alerts.encode(event) + b"\n")
+            self.episodes += report.transition.phase == "opened"
+        self.events += len(verdicts)
+        self.alert_rows += int(np.count_nonzero(verdicts.alert))
+        self.not_ready += int(np.count_nonzero(verdicts.not_ready))
+        self.tested += int(np.count_nonzero(~np.isnan(verdicts.score) & ~verdicts.not_ready))
+
+    def _write(self, batch: TableBatch, table: dict[str, Any]) -> None:
+        """Write the rows of a batch, in file order, each in its place."""
+        size = len(batch)
+        self.bad += size - len(batch.rows)
+        bad = np.ones(size, np.bool_)
+        bad[batch.rows] = False
+        if not table:
+            table = scores.table_of(batch.columns, self.definition.detector.process(self.parts[0].state, batch.columns.span(0, 0)))
+            table = {name: np.full(size, np.nan) if c.dtype.kind == "f" else np.zeros(size, c.dtype) for name, c in table.items()}
+        reasons = [scores.reason_text(code) for code in table.pop("reason").tolist()]
+        for place, text in batch.bad:
+            reasons[place] = text
+        ready = ~table["not_ready"]
+        columns: dict[str, Any] = {
+            "row": pa.array(batch.first_row + np.arange(size)),
+            "key": pa.array([None if key is None else key.decode("utf-8", "replace") for key in batch.keys], pa.string()),
+            "at": pa.array(table.pop("at"), pa.timestamp("us", "UTC"), mask=bad),
+        }
+        for name in ("score", "p_value"):
+            columns[name] = _nullable(table.pop(name))
+        columns["is_alert"], columns["not_ready"] = pa.array(table.pop("is_alert"), mask=bad), pa.array(table.pop("not_ready"), mask=bad)
+        columns["reason"] = pa.array(reasons, pa.string())
+        for name, column in table.items():
+            columns[name] = _nullable(column) if column.dtype.kind == "f" else pa.array(column, mask=bad)
+        written = pa.table(columns)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._out / "scores.parquet", written.schema, compression="zstd")
+        self._writer.write_table(written)
+        if batch.label is not None:
+            kept = self.kept
+            kept.at.append(np.where(bad, np.iinfo(np.int64).min, np.asarray(columns["at"].cast(pa.int64()).fill_null(0))))
+            kept.score.append(np.asarray(columns["score"].fill_null(np.nan)))
+            kept.alert.append(np.asarray(columns["is_alert"].fill_null(False)))
+            kept.ready.append(ready & ~bad)
+            kept.key.extend(b"" if key is None else key for key in batch.keys)
+            kept.label.append(batch.label)
+
+
+def take(columns: Columns, rows: Ints) -> Columns:
+    """The events of these numbers."""
+    return Columns(columns.keys.take(rows), columns.at[rows], {name: column[rows] for name, column in columns.fields.items()})
+
+
+def _nullable(column: Any) -> Any:
+    return pa.array(column, mask=np.isnan(column))
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """Write a report as indented JSON."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+
+
+Progress = Callable[[int], None]

@@ -1,0 +1,62 @@
+"""What a stream is to everything that folds one: worker, demo, backtest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from detectors.protocol import Detector
+from streams import topics
+from streams.alerts import Promise
+from streams.partition import Partition
+from streams.records import Decoded
+from streams.transport.chunk import Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """A record made from one of ours, for a topic that we fold ourselves; its headers carry where it was born."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One stream: what it reads, how it judges, what an alert of it promises.
+
+    Attributes
+    ----------
+    name
+        sensors, cards, employees or errors.
+    detector
+        Judges every partition of the stream; holds no state itself.
+    decode
+        A chunk's records as columns, and what could not be read.
+    silence
+        Seconds of the partition's event time after which an open episode of a silent key is over.
+    rate
+        The promised share of alerting units among normal ones, for the metrics.
+    scores
+        Whether every verdict goes to the score log.
+    merges
+        Whether partitions contribute to inputs merged over the whole stream.
+    forward
+        Records to be made from those of a chunk.
+    """
+
+    name: str
+    detector: Detector
+    decode: Callable[[Chunk], Decoded]
+    silence: float
+    promise: Promise
+    rate: float
+    scores: bool
+    merges: bool = False
+    forward: Callable[[Chunk, Decoded], Iterable[Forwarded]] | None = None
+
+    def partition(self, number: int) -> Partition:
+        """A fold of one partition that has seen nothing yet."""
+        return Partition(self.name, topics.source(self.name), number, self.detector, self.silence)
