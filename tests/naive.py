@@ -13,6 +13,75 @@ from fractions import Fraction
 # ---------------------------------------------------------------------------------------------------------- Normal Model
 
 
+def z_normalised(window: list[float], least_sd: float = 0.0) -> list[float]:
+    """Mean 0, standard deviation 1; a standard deviation below `least_sd` counts as that, one of 0 gives zeros."""
+    mean = math.fsum(window) / len(window)
+    sd = math.sqrt(math.fsum((x - mean) ** 2 for x in window) / len(window))
+    divisor = max(sd, least_sd)
+    return [(x - mean) / divisor if divisor > 0 else 0.0 for x in window]
+
+
+def euclidean(one: list[float], other: list[float]) -> float:
+    return math.sqrt(math.fsum((a - b) ** 2 for a, b in zip(one, other, strict=True)))
+
+
+def normal_model_distance(subsequence: list[float], centroids: list[list[float]], weights: list[float], least_sd: float) -> float:
+    """d = sum over the centroids of weight x distance to the nearest of its windows (NorM, definition 6; NormA, equation 4)."""
+    length, total = len(subsequence), 0.0
+    own = z_normalised(subsequence, least_sd)
+    for centroid, weight in zip(centroids, weights, strict=True):
+        windows = [z_normalised(centroid[j : j + length], 0.05) for j in range(len(centroid) - length + 1)]
+        total += weight * min(euclidean(own, window) for window in windows)
+    return total
+
+
+def word_length(symbols: list[int]) -> float:
+    """DL(v) = |v| H(v), in bits."""
+    counts = {symbol: symbols.count(symbol) for symbol in symbols}
+    return -len(symbols) * sum(n / len(symbols) * math.log2(n / len(symbols)) for n in counts.values())
+
+
+def bitsave(clusters: list[list[list[float]]], cuts: list[float]) -> float:
+    """Sum over the clusters of DLC(C) - DLC(C | centre), words with a symbol a point."""
+
+    def word(window: list[float]) -> list[int]:
+        return [sum(x >= cut for cut in cuts) for x in window]
+
+    saved = 0.0
+    for cluster in clusters:
+        centre = word([sum(column) / len(cluster) for column in zip(*cluster, strict=True)])
+        words = [word(window) for window in cluster]
+        alone = sum(word_length(v) for v in words)
+        given = word_length(centre) + sum(word_length([a - b for a, b in zip(v, centre, strict=True)]) for v in words)
+        saved += alone - given
+    return saved
+
+
+def cluster_score(number: int, centroids: list[list[float]], starts: list[list[int]]) -> float:
+    """Norm(c, C) = frequency^2 x coverage / sum of the distances to the other centroids."""
+    own = starts[number]
+    apart = sum(euclidean(centroids[number], other) for other in centroids)
+    return len(own) ** 2 * (max(own) - min(own)) / (apart or 1.0)
+
+
+def one_step_residual_norm(values: list[float], end: int, length: int, coefficients: list[float]) -> float:
+    """Hardness of the `length` values up to and including `end`: the norm of their one-step residuals."""
+    order = len(coefficients) - 1
+    total = 0.0
+    for t in range(end - length + 1, end + 1):
+        predicted = coefficients[0] + sum(coefficients[k] * values[t - k] for k in range(1, order + 1))
+        total += (values[t] - predicted) ** 2
+    return math.sqrt(total)
+
+
+def sensor_verdict(earlier: list[float], score: float, epsilon: float) -> tuple[float, float]:
+    """(p-value, threshold) of a score among m earlier ones: (1 + #{s_i >= s}) / (m + 1) and the ceil((m + 1)(1 - epsilon))-th smallest."""
+    m = len(earlier)
+    rank = math.ceil((m + 1) * (1 - epsilon) - 1e-9)
+    threshold = sorted(earlier)[rank - 1] if rank <= m else math.inf
+    return (1 + sum(s >= score for s in earlier)) / (m + 1), threshold
+
+
 # -------------------------------------------------------------------------------------------------------------- hardness
 
 
