@@ -83,7 +83,7 @@ def cards(
     refusals.where(amount == 0, lambda row: "amount = 0: wanted a purchase (above zero) or a refund (below)")
     refusals.where((credit_limit < 0) & (credit_limit != amounts.MISSING), lambda row: "credit_limit is below zero")
     packed = pack_ids(transaction, "transaction_id", refusals)
-    table = {name: code for code, name in enumerate(settings.cards.modes)} | {None: -1}
+    table = {name: code for code, name in enumerate(settings.cards.modes)} | {None: -1, "": -1}
     try:
         modes = [table[name] for name in mode]
     except KeyError:
