@@ -55,7 +55,8 @@ class Topic:
 
     def __init__(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
         self.name = name
-        self.logs = [Log(name, partition) for partition in range(partitions)]
+        retention = int(config["retention.bytes"]) if "retention.bytes" in config else None
+        self.logs = [Log(name, partition, retention) for partition in range(partitions)]
         self.config = dict(config)
         self.turn = count()
 
@@ -86,6 +87,8 @@ class Broker:
 
     def create_topic(self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> None:
         """Make a topic; one that exists already with as many partitions is left as it is.
+
+        Of Kafka's settings `retention.bytes` (of a partition) is heeded: between once and twice as much is kept.
 
         Raises
         ------

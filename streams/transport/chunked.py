@@ -19,23 +19,21 @@ from faust.types import TP, AppT, ConsumerMessage, Message
 from mode import ServiceT
 
 from streams.transport.chunk import Chunk
-from streams.transport.cutting import ChunkLimits, cut, trim
+from streams.transport.cutting import ChunkLimits, cut, from_position
 from streams.transport.groups import Committed
 
 # Chunks that may wait in an agent's queue: one to go on with while the next is fetched. More would only make memory grow.
 QUEUED_CHUNKS = 2
 # How soon a partition whose queue was full is looked at again, in seconds; its queue then still holds work.
 FULL_QUEUE_PAUSE = 0.002
+# How soon an app without a partition to read looks again, in seconds.
+IDLE_PAUSE = 0.05
 # How long a fetch may wait for records, in seconds; a stop, a rebalance or a resumed partition does not wait for it.
 FETCH_WAIT = 1.0
 
 
 class StaleCommit(Exception):
     """The group has moved on since the committer's generation: nothing was committed, and its fold is dead."""
-
-
-class LostPosition(Exception):
-    """Records came from above the position that was asked for: some were passed over. Never folded, always an error."""
 
 
 @dataclass(slots=True)
@@ -189,7 +187,7 @@ class ChunkedConsumer(Consumer):
                 active = set(self._get_active_partitions())
                 ready = {tp for tp in active if self._has_room(tp)}
                 if not ready:
-                    await self.sleep(FULL_QUEUE_PAUSE if active else FETCH_WAIT)
+                    await self.sleep(FULL_QUEUE_PAUSE if active else IDLE_PAUSE)
                     continue
                 kept = {tp: self._cut[tp] for tp in ready if self._cut.get(tp)}
                 await self._hand_over_next(kept)
@@ -223,13 +221,10 @@ class ChunkedConsumer(Consumer):
 
     def _cut_up(self, tp: TP, chunk: Chunk) -> Iterable[Chunk]:
         """A fetched chunk, begun where it is wanted and cut within the limits; nothing if all of it is known already."""
-        wanted = self._wanted[tp]
-        if chunk.first > wanted:
-            raise LostPosition(f"{tp.topic}/{tp.partition}: wanted offset {wanted}, got a chunk from {chunk.first}")
-        if chunk.next <= wanted:
+        rest = from_position(chunk, self._wanted[tp])
+        if rest is None:
             return ()
-        self._wanted[tp] = chunk.next
-        rest = chunk if chunk.first == wanted else trim(chunk, wanted)
+        self._wanted[tp] = rest.next
         return cut(rest, self.chunks.limits) if len(rest) else ()
 
     async def _hand_over_next(self, pieces: Mapping[TP, deque[Chunk]]) -> None:

@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from streams.transport.chunk import NULL, Chunk, Headers
 
 
+class LostPosition(Exception):
+    """Records came from above the position that was asked for: some were passed over. Never folded, always an error."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChunkLimits:
     """How large a chunk may be: so many records, and so many bytes of keys and values (one larger record may stand alone).
@@ -24,6 +28,24 @@ class ChunkLimits:
     def __post_init__(self) -> None:
         if self.records < 1 or self.bytes < 1:
             raise ValueError(f"chunks of {self.records} records and {self.bytes} bytes: wanted at least 1 of each")
+
+
+def from_position(chunk: Chunk, position: int) -> Chunk | None:
+    """What a fold that stands at `position` still wants of a chunk; None if it has folded all of it.
+
+    Kafka begins a fetch with a whole batch, and an actor that was at work during a rebalance, in which its partition stayed,
+    gets its chunk once more, perhaps with others behind it.
+
+    Raises
+    ------
+    LostPosition
+        The chunk begins above the position.
+    """
+    if chunk.first > position:
+        raise LostPosition(f"{chunk.topic}/{chunk.partition}: wanted offset {position}, got a chunk from {chunk.first}")
+    if chunk.next <= position:
+        return None
+    return chunk if chunk.first == position else trim(chunk, position)
 
 
 def cut(chunk: Chunk, limits: ChunkLimits) -> Iterator[Chunk]:

@@ -30,11 +30,17 @@ class Log:
     """Records in offset order. Every record carries its offset, so that an offset may be missing (transactions, compaction).
 
     Appending and reading may happen in different threads.
+
+    Parameters
+    ----------
+    retention
+        Bytes of keys and values that are kept at least; the oldest records go when there are twice as many. None keeps all.
     """
 
-    def __init__(self, topic: str, partition: int) -> None:
+    def __init__(self, topic: str, partition: int, retention: int | None = None) -> None:
         self.topic = topic
         self.partition = partition
+        self.retention = retention
         self.begin = 0  # the first offset that can still be asked for
         self.end = 0  # the offset that the next record gets
         self._lock = Lock()
@@ -62,7 +68,33 @@ class Log:
             self._ends.append(len(self._bytes))
             self._headers.append(headers)
             self.end = offset + 1
+            if self.retention is not None and len(self._bytes) > 2 * self.retention:
+                self._drop(bisect_right(self._ends, len(self._bytes) - self.retention))
             return offset
+
+    def delete_before(self, offset: int) -> None:
+        """Delete the records below an offset, as `kafka-delete-records` does.
+
+        Raises
+        ------
+        aiokafka.errors.OffsetOutOfRangeError
+            Below what the log still holds, or above its end.
+        """
+        with self._lock:
+            self._check(offset)
+            self._drop(bisect_left(self._offsets, offset))
+            self.begin = offset
+
+    def _drop(self, rows: int) -> None:
+        if not rows:
+            return
+        size = self._ends[rows - 1]
+        del self._bytes[:size]
+        del self._headers[:rows], self._offsets[:rows], self._timestamps[:rows]
+        for name in ("_key_from", "_key_to", "_value_from", "_value_to", "_ends"):
+            places = getattr(self, name)
+            setattr(self, name, array("q", _places(places, rows, len(places), size).tobytes()))
+        self.begin = self._offsets[0] if self._offsets else self.end
 
     def _put(self, content: bytes | None, begins: array[int], ends: array[int]) -> None:
         if content is None:

@@ -11,8 +11,7 @@ import pytest
 from faust.types import TP
 
 from streams.engine import run, running
-from streams.transport.chunked import LostPosition
-from streams.transport.cutting import take
+from streams.transport.cutting import LostPosition, take
 from tests.streams.apps import Reader, embedded, until
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -93,3 +93,31 @@ def test_an_offset_outside_the_log_is_refused(offset):
 
     with pytest.raises(OffsetOutOfRangeError, match="topic/0 holds offsets 0 to 1, asked for"):
         log.chunk(offset, 10, 100)
+
+
+@given(drawn_records.filter(bool), holes, st.data())
+def test_deleting_the_oldest_records_leaves_the_others_where_they_were(drawn, hole, data):
+    log, reference = filled(drawn, hole)
+    before = data.draw(st.integers(0, log.end))
+
+    log.delete_before(before)
+    after = log.append(b"k", b"v", (), 1)
+
+    assert log.records(log.begin, 100)[:-1] == [record for record in reference if record.offset >= before]
+    assert log.records(after, 1) == [("topic", 3, after, 1, b"k", b"v", ())]
+    assert log.begin == before
+    if before:
+        with pytest.raises(OffsetOutOfRangeError):
+            log.chunk(before - 1, 1, 1)
+
+
+def test_a_log_keeps_between_once_and_twice_its_retention():
+    log = Log("topic", 0, retention=1000)
+
+    for n in range(5000):
+        log.append(b"%05d" % n, b"12345", (), n)
+        kept = 10 * len(log.records(log.begin, 5000)) if n % 50 == 0 else 1000
+        assert min(1000, 10 * (n + 1)) <= kept <= 2000
+
+    reference = [(n, b"%05d" % n) for n in range(log.begin, 5000)]
+    assert [(record.offset, record.key) for record in log.records(log.begin, 5000)] == reference
