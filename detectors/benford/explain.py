@@ -102,8 +102,13 @@ class _Money:
 
 def _instant(at: int) -> str:
     """RFC 3339, whatever the year."""
-    return f"{np.datetime64(at, 'us')}Z"
+    return f"{_time(at)}Z"
 
 
 def _day(at: int) -> str:
-    return str(np.datetime64(at, "us").astype("datetime64[D]"))
+    return str(_time(at).astype("datetime64[D]"))
+
+
+def _time(at: int) -> np.datetime64:
+    largest = 2**63 - 1  # a double may have rounded the last instant of all to one more
+    return np.datetime64(max(-largest, min(at, largest)), "us")

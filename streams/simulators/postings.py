@@ -23,6 +23,7 @@ NO_LIMIT = -1
 BEGIN = 1_767_225_600  # 2026-01-01T00:00:00Z
 ACCOMPLICE_SHARE = 0.1  # of a fraudster's rate
 BAND = 0.1  # fraud lies in the last tenth below the approval limit: U[90, 100) below 100
+MOST_DRAWS = 1_000  # of an amount, before its law is said not to fit its limit
 _DAY = 86_400
 _FIRST_HOUR, _HOURS = 8, 10  # postings are made from 8 to 18 o'clock
 
@@ -133,7 +134,7 @@ def _post(
 
     amount = np.zeros(postings, np.int64)
     wrong = np.arange(postings)
-    for _ in range(10_000):
+    for _ in range(MOST_DRAWS):
         if len(wrong) == 0:
             break
         drawn = honest(len(wrong))
