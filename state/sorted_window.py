@@ -37,11 +37,13 @@ def push(ring, ordered, counts, value):  # type: ignore[no-untyped-def]
     target = below(ordered, held, value)
     if target > hole:
         target -= 1
-        for i in range(hole, target):
-            ordered[i] = ordered[i + 1]
+        part = ordered[hole : target + 1]  # a view whose indices begin at 0: the compiler moves several at a time
+        for i in range(len(part) - 1):
+            part[i] = part[i + 1]
     else:
-        for i in range(hole, target, -1):
-            ordered[i] = ordered[i - 1]
+        part = ordered[target : hole + 1]
+        for i in range(len(part) - 1, 0, -1):
+            part[i] = part[i - 1]
     ordered[target] = value
     ring[place] = value
     counts[1] = place + 1 if place + 1 < len(ring) else 0
