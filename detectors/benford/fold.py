@@ -15,7 +15,8 @@ from detectors.protocol import NO_LOOK, NO_REFERENCE, NOT_TESTABLE
 from state.arena import NO_ROOM, allocate, release
 from state.moments import learn_moment
 
-FIRST_ROOM = 10  # postings an employee's block holds at first; it doubles: most employees never fill a window
+FIRST_ROOM = 10  # postings an employee's block holds at first: most employees never fill a window
+GROWTH = 4  # a longer block is this many times as long: two moves to a window, and little left behind of shorter blocks
 ENTRY = 3  # numbers kept of a posting: amount, the employee's own number of it, event time
 LONGEST = 4  # windows: where a digit is still too rare then, nothing is tested and a new window begins
 DRIVERS = 20  # postings named in an alert
@@ -93,7 +94,9 @@ def fold_postings(  # type: ignore[no-untyped-def]
         row, place = rows[slot], places[slot]
         amount, limit = amounts[i], max(limits[i], NO_LIMIT)
         if row[COUNT] == place[ROOM]:
-            longer = max(2 * place[ROOM], FIRST_ROOM)
+            longer = FIRST_ROOM
+            while longer <= row[COUNT]:
+                longer *= GROWTH
             block = allocate(data, header, ENTRY * longer)
             if block == NO_ROOM:
                 return i

@@ -40,7 +40,7 @@ def digit_law(mu, sigma, low, high, out):  # type: ignore[no-untyped-def]
     top = min(log_high, max(mu, log_low) + REACH * sigma)
     # the two clips below keep `range` finite for any mu and sigma
     decade, last = math.floor(max(min(bottom, DECADES), -DECADES)), math.floor(max(min(top, DECADES), -DECADES))
-    whole = 0.0
+    whole, begun, a, tail_a = 0.0, False, 0.0, 0.0
     while decade <= last:
         ten = 10.0 ** abs(decade)
         for cell in range(len(out)):
@@ -49,9 +49,11 @@ def digit_law(mu, sigma, low, high, out):  # type: ignore[no-untyped-def]
             to_amount = (first + cell + 1) * ten / first if decade >= 0 else (first + cell + 1) / (ten * first)
             if to_amount <= low or from_amount >= high:
                 continue
-            a = (log_low if from_amount < low else decade + math.log10((first + cell) / first)) - mu
+            if not begun:
+                begun, a = True, (log_low if from_amount < low else decade + math.log10((first + cell) / first)) - mu
+                tail_a = _tail(a / sigma)
             b = (log_high if to_amount > high else decade + math.log10((first + cell + 1) / first)) - mu
-            tail_a, tail_b = _tail(a / sigma), _tail(b / sigma)
+            tail_b = _tail(b / sigma)
             if a >= 0.0:
                 mass = tail_a - tail_b
             elif b <= 0.0:
@@ -60,6 +62,7 @@ def digit_law(mu, sigma, low, high, out):  # type: ignore[no-untyped-def]
                 mass = 1.0 - tail_a - tail_b
             out[cell] += max(mass, 0.0)
             whole += max(mass, 0.0)
+            a, tail_a = b, tail_b  # one cell's end is the next one's beginning
         decade += 1
     if whole > 0.0:
         for cell in range(len(out)):
