@@ -1,0 +1,40 @@
+"""Every topic by name. The prefix of the configuration stands before each; ids and origins use the names without it."""
+
+from __future__ import annotations
+
+from streams.dead_letters import TOPIC as DEAD_LETTERS
+
+SOURCES = {
+    "sensors": "sensor.readings",
+    "cards": "card.transactions",
+    "employees": "employee.postings",
+    "errors": "model.errors",
+}
+
+
+def source(stream: str) -> str:
+    """What a stream folds."""
+    return SOURCES[stream]
+
+
+def alerts(stream: str) -> str:
+    """Where its alerts go, keyed like the source."""
+    return f"alerts.{stream}"
+
+
+def scores(stream: str) -> str:
+    """Where its score log goes, partition by partition."""
+    return f"scores.{stream}"
+
+
+def cuts(stream: str) -> str:
+    """Its cut log: append-only, partition = source partition."""
+    return f"nilometer.cuts.{stream}"
+
+
+def shared(stream: str) -> str:
+    """What partitions give to, and get back from, inputs merged over the whole stream; one partition."""
+    return f"nilometer.shared.{stream}"
+
+
+__all__ = ["DEAD_LETTERS", "SOURCES", "alerts", "cuts", "scores", "shared", "source"]
