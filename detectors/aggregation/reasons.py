@@ -30,6 +30,7 @@ from detectors.aggregation.fold import (
 )
 from detectors.protocol import Explanation, Floats
 
+SELDOM = 2.0  # standard deviations above the mean: one normal payment in forty-four
 WORTH_A_SENTENCE = math.log(10.0)  # a surprise of one in ten; the largest is always told
 
 
@@ -60,7 +61,9 @@ def once_in(surprise: float) -> str:
     >>> once_in(math.log(1234.0))
     'one payment in 1,200'
     """
-    return f"one payment in {float(f'{math.exp(min(surprise, 300.0)):.2g}'):,.0f}" if surprise < 23.0 else "less than one in ten billion"
+    if surprise > 23.0:
+        return "less than one payment in ten billion"
+    return f"one payment in {float(f'{math.exp(surprise):.2g}'):,.0f}"
 
 
 def explain(detail: Floats, windows: Sequence[int], mode_names: Sequence[str], exponent: int, prior_weight: float) -> Explanation:
@@ -82,16 +85,16 @@ def explain(detail: Floats, windows: Sequence[int], mode_names: Sequence[str], e
     if len(detail) == 0:
         return Explanation(("This transaction did not alert.",), {}, "")
     value = [float(x) for x in detail]
-    low, high = (math.exp(value[D_MEAN] + side * value[D_DEVIATION]) for side in (-1.0, 1.0))
+    usual, seldom_above = (money(math.exp(value[D_MEAN] + k * value[D_DEVIATION]), exponent) for k in (0.0, SELDOM))
     code = int(value[D_MODE])
     mode = "mode not given" if code < 0 else mode_names[code] if code < len(mode_names) else "a mode outside the table"
-    refund = value[D_AMOUNT] <= 0
+    refund = value[D_AMOUNT] < 0
     amount = money(value[D_AMOUNT], exponent)
     told = [
         (
             value[D_AMOUNT_SURPRISE],
-            f"{amount}, where this card usually spends {money(low, exponent)} to {money(high, exponent)} a payment; "
-            f"expected of {once_in(value[D_AMOUNT_SURPRISE])}.",
+            f"{amount}, where this card usually spends about {usual} a payment and seldom more than {seldom_above}; "
+            f"so much is expected of {once_in(value[D_AMOUNT_SURPRISE])}.",
         ),
         (
             value[D_MODE_SURPRISE],
@@ -104,6 +107,8 @@ def explain(detail: Floats, windows: Sequence[int], mode_names: Sequence[str], e
     ]
     told = sorted((pair for pair in told if pair[0] > 0.0), key=lambda pair: -pair[0])
     sentences = [text for number, (surprise, text) in enumerate(told) if number == 0 or surprise >= WORTH_A_SENTENCE]
+    if not any(text.startswith(amount) for text in sentences):
+        sentences.append(f"Refund of {amount.removeprefix('-')}." if refund else f"Amount {amount}, usual about {usual}.")
     aggregates = [dict(zip(AGGREGATES, value[DETAILS + PER_WINDOW * w :][:PER_WINDOW], strict=True)) for w in range(len(windows))]
     for days, sums in zip(windows, aggregates, strict=True):
         if sums["n"] > 0:
@@ -111,8 +116,6 @@ def explain(detail: Floats, windows: Sequence[int], mode_names: Sequence[str], e
             span = "day" if days == 1 else f"{days} days"
             sentences.append(f"{sums['n']:.0f} {one} of {money(sums['sa'], exponent)} in all in the {span} before it.")
             break
-    if not sentences:
-        sentences.append(f"{amount}, {mode}: nothing by itself is unusual, but few transactions of this partition score so high.")
     evidence: dict[str, Any] = {
         "amount": amount,
         "refund": refund,
@@ -122,7 +125,8 @@ def explain(detail: Floats, windows: Sequence[int], mode_names: Sequence[str], e
         "threshold": value[D_THRESHOLD],
         "p_value": value[D_P_VALUE],
         "surprises": {"amount": value[D_AMOUNT_SURPRISE], "mode": value[D_MODE_SURPRISE], "gap": value[D_GAP_SURPRISE]},
-        "usual_amount": [money(low, exponent), money(high, exponent)],
+        "usual_amount": usual,
+        "seldom_above": seldom_above,
         "log_amount_mean": value[D_MEAN],
         "log_amount_deviation": value[D_DEVIATION],
         "mode_share": value[D_MODE_SHARE] if code >= 0 else None,

@@ -46,7 +46,7 @@ def shrunk_variance(prior_weight, above, squares, card_above, card_squares):  # 
     """The card's variance with n₀ transactions of the population added; the population's begins at START_VARIANCE.
 
     It is the spread of the amounts *above* the mean. Tips and coffees make the lower half of log amounts long; taken into one
-    variance they would hide a large payment. On a week of simulated transactions (handbook) this triples the frauds among the
+    variance they would hide a large payment. On weeks of the handbook's transactions this doubles or triples the frauds among the
     strangest thousandth.
     """
     population = (prior_weight * START_VARIANCE + squares) / (prior_weight + above)

@@ -194,13 +194,24 @@ def test_an_unusual_payment_says_why():
     assert verdicts.alert[-8:].all()
     told = detector.explain(verdicts, len(verdicts) - 1)
     text = " ".join(told.reasons)
-    assert "2,310.00, where this card usually spends" in text
+    assert "2,310.00, where this card usually spends about" in text
     assert "12 s after the previous one; usual gap" in text
     assert "Paid offline, which this card does" in text
     assert "7 payments of 16,170.00 in all in the day before it." in text
     assert told.evidence["windows"][0]["sa"] == 7 * 231_000
     assert len(json.dumps(told.evidence, allow_nan=False)) < 8_000
     assert "ranked among the partition's last" in told.compared_with
+
+
+def test_the_amount_is_told_though_it_is_not_what_is_unusual():
+    detector = AggregationDetector(epsilon=0.01)
+    quick = [("card 0", 10**7 + i, amount, 0, 10_000 + i) for i, amount in enumerate([3_000, 3_000, 3_000, -3_000])]
+    verdicts, _ = folded(detector, [*steady(800), *quick])
+    assert verdicts.alert[-3:].all()
+    told = detector.explain(verdicts, len(verdicts) - 2).reasons
+    assert told[0].startswith("1 s after the previous one; usual gap")
+    assert told[1].startswith("Amount 30.00, usual about")
+    assert detector.explain(verdicts, len(verdicts) - 1).reasons[1] == "Refund of 30.00."
 
 
 def test_a_row_that_did_not_alert_has_nothing_to_explain():
