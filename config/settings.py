@@ -82,6 +82,7 @@ MOMENT = Wanted("a time with an offset, such as 1970-01-01T00:00:00Z", lambda va
 AHEAD = Wanted("a number of seconds from 0 to 10,000,000,000", lambda value: 0.0 <= value <= 1e10)
 DAYS = Wanted("a list of whole days, ascending, from 1 to 366", _days)
 MODES = Wanted("a list of different names of payment modes, 1 to 64", lambda value: _distinct(value) and len(value) <= 64)
+SHARE = Wanted("a share above 0, at most 1", lambda value: 0.0 < value <= 1.0)
 WEIGHT = Wanted("a number of transactions above 0", lambda value: 0.0 < value < math.inf)
 EXPECTED = Wanted("a number of postings above 0", lambda value: 0.0 < value < math.inf)
 DAY_OF_YEAR = Wanted("a day of the year as MM-DD", _day_of_year)
@@ -136,11 +137,15 @@ class Records(Section, frozen=True, kw_only=True):
 class Sensors(Section, frozen=True, kw_only=True):
     """The Normal Model of NorM."""
 
-    length: Annotated[int, whole(4, 100_000, "readings")]
+    length: Annotated[int, whole(11, 4096, "readings")]
     normal_length: Annotated[int, whole(0, 1_000_000, "readings")]
     warm_up: Annotated[int, whole(0, 100_000_000, "readings")]
-    calibration: Annotated[int, whole(0, 100_000_000, "readings")]
+    calibration: Annotated[int, whole(0, 4096, "readings")]
     epsilon: Annotated[float, PROBABILITY]
+    sample_rate: Annotated[float, SHARE]
+    centroids: Annotated[int, whole(1, 100, "centroids")]
+    hand_over_lag: Annotated[int, whole(0, 1_000_000, "readings")]
+    hand_over_spread: Annotated[int, whole(1, 1_000_000, "readings")]
     quiet_units: Annotated[int, QUIET]
     silence_seconds: Annotated[float, SECONDS]
     scores: Annotated[bool, SWITCH]
@@ -149,6 +154,11 @@ class Sensors(Section, frozen=True, kw_only=True):
     def disagreements(self) -> Iterator[str]:
         if 0 < self.normal_length < self.length:
             yield f"normal_length = {self.normal_length}: wanted at least length ({self.length}), or 0 for three times it"
+        normal_length = self.normal_length or 3 * self.length
+        if 0 < self.warm_up < 2 * normal_length:
+            yield f"warm_up = {self.warm_up}: wanted at least two windows of {normal_length} readings (normal_length), or 0"
+        if 0 < self.calibration < self.length:
+            yield f"calibration = {self.calibration}: wanted at least length ({self.length}), or 0"
 
 
 class Cards(Section, frozen=True, kw_only=True):

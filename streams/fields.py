@@ -77,10 +77,9 @@ def cards(
 ) -> Columns:
     """Columns of card transactions.
 
-    A negative amount is a refund; zero is refused, since nothing was bought. Modes of the table `cards.modes` have the codes
-    0 …, others the CRC-32 of their name.
+    A negative amount is a refund, and zero is legal: shops check a card with it, and so do thieves. Modes of the table
+    `cards.modes` have the codes 0 …, others the CRC-32 of their name.
     """
-    refusals.where(amount == 0, lambda row: "amount = 0: wanted a purchase (above zero) or a refund (below)")
     refusals.where((credit_limit < 0) & (credit_limit != amounts.MISSING), lambda row: "credit_limit is below zero")
     packed = pack_ids(transaction, "transaction_id", refusals)
     table = {name: code for code, name in enumerate(settings.cards.modes)} | {None: -1, "": -1}
