@@ -17,19 +17,17 @@ MOST_POINTS = 200  # of each curve in the evidence: two of them, 13 characters a
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def explain(detail: Floats, length: int, epsilon: float, ranked: int) -> Explanation:
+def explain(detail: Floats, length: int, epsilon: float) -> Explanation:
     """Explain an alerting row.
 
     Parameters
     ----------
     detail
-        Shape (13 + 2ℓ,): `DETAIL`, the start of the subsequence, the subsequence, the nearest stretch of the model.
+        Shape (14 + 2ℓ,): `DETAIL`, the start of the subsequence, the subsequence, the nearest stretch of the model.
     length
         ℓ, readings.
     epsilon
         ε that the threshold stands for.
-    ranked
-        m, size of the conformal set.
 
     Raises
     ------
@@ -40,6 +38,7 @@ def explain(detail: Floats, length: int, epsilon: float, ranked: int) -> Explana
         raise ValueError("this row does not alert: there is nothing to explain")
     numbers = dict(zip(DETAIL, detail.tolist(), strict=False))
     subsequence, nearest = detail[DETAIL_HEAD : DETAIL_HEAD + length], detail[DETAIL_HEAD + length :]
+    ranked = int(numbers["ranked"])
     sd, spread, floor = numbers["sd"], numbers["spread"], numbers["floor"]
     worst = int(np.argmax(np.abs(subsequence - nearest)))
     reasons = [
@@ -67,6 +66,7 @@ def explain(detail: Floats, length: int, epsilon: float, ranked: int) -> Explana
         "centroid": int(numbers["centroid"]),
         "offset": int(numbers["offset"]),
         "reading": int(numbers["reading"]),
+        "ranked_among": ranked,
         "length": length,
         "started": _time(detail[STARTED]),
         "largest_deviation_at": worst,

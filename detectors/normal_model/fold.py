@@ -11,12 +11,50 @@ from state.arena import NO_ROOM, allocate, block_size, release
 from state.draws import SPREAD_BUILDS, draw
 
 DONE, ARENA_FULL, DETAIL_FULL = -1, -2, -3  # why the kernel stopped; a slot: it waits for that sensor's model
+ALIKE = 1.0 - 1e-6  # of √ℓ, how far a flat line is from every shape: what is as far is not of the model's kind
+MOSTLY = 15.0 / 16.0  # share of the conformal set that must be alike for the rest to be taken as anomalies, and left out
 FIRST_HISTORY = 64  # readings that a new sensor's history has room for; it doubles
 
 # what an alerting row keeps, before the subsequence (ℓ) and the stretch of the model nearest to it (ℓ)
-DETAIL = ("distance", "threshold", "mean", "sd", "level", "spread", "floor", "centroid", "offset", "hardness", "p_value", "reading")
+DETAIL = (
+    "distance",
+    "threshold",
+    "mean",
+    "sd",
+    "level",
+    "spread",
+    "floor",
+    "centroid",
+    "offset",
+    "hardness",
+    "p_value",
+    "reading",
+    "ranked",
+)
 STARTED = len(DETAIL)  # and at last the start of the subsequence, microseconds
 DETAIL_HEAD = STARTED + 1
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def smaller(data, start, count, x):  # type: ignore[no-untyped-def]
+    """How many of `count` ascending numbers are smaller than x; no branch to be foretold wrongly."""
+    first = 0
+    while count > 0:
+        half = (count + 1) // 2
+        first += half if data[start + first + half - 1] < x else 0
+        count -= half
+    return first
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def promised(m, epsilon):  # type: ignore[no-untyped-def]
+    """⌊(m + 1)ε⌋, as `detectors.hardness.conformal.promised` finds it, but never all of m + 1."""
+    count = np.int64((m + 1) * epsilon)
+    while (count + 1) / (m + 1) <= epsilon:
+        count += 1
+    while count > 0 and count / (m + 1) > epsilon:
+        count -= 1
+    return min(count, m)
 
 
 def live_size(length: int) -> int:
@@ -55,8 +93,8 @@ def describe(data, window, model, centroid, length, normal_length, detail):  # t
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def score_then_learn(  # type: ignore[no-untyped-def]
-    row, first_event, slots, at, values, hashes, sizes, counts,
-    seen, last_at, triggered, in_force, centroids, held, history, room, live, model, calibration,
+    row, first_event, slots, at, values, hashes, sizes, epsilon, counts,
+    seen, last_at, triggered, in_force, centroids, held, ranked, history, room, live, model, calibration,
     data, header, score, threshold, p_value, alert, critical, out_seen, needed, unit, reason, hardness, detail, detail_stop,
 ):  # fmt: skip
     """Fold readings from `row` on; return (the row it stopped at, why).
@@ -64,14 +102,14 @@ def score_then_learn(  # type: ignore[no-untyped-def]
     Parameters
     ----------
     sizes
-        ℓ, ℓ_NM, warm-up, calibration, lag, spread, size of the conformal set m, how many of m + 1 may alert, and be critical.
+        ℓ, ℓ_NM, warm-up, calibration, lag, spread, and how many distances are collected for the conformal set.
     counts
         [sensors whose model is being built].
-    seen … held
+    seen … ranked
         State, a row a slot; history … calibration: where in `data` its blocks lie.
     """
     length, normal_length, warm_up, wanted = sizes[0], sizes[1], sizes[2], sizes[3]
-    ranked, allowed, allowed_critical = sizes[6], sizes[7], sizes[8]
+    collected = sizes[6]
     width = DETAIL_HEAD + 2 * length
     used = detail_stop[row - 1] if row > 0 else 0
     while row < len(slots):
@@ -137,25 +175,25 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                     residual -= data[m + AR + k] * (data[place + length - k] - centre)
                 data[place + 2 * length] = data[place + 3 * length] = residual * residual
                 d = distance(data, window, oldest, m, centroids[slot], length, normal_length, True)
-                c = calibration[slot]
-                end = ranked - wanted + held[slot]
-                first, left = 0, end  # how many of the conformal set are smaller: they stand in ascending order
-                while left > 0:
-                    half = (left + 1) // 2
-                    first += half if data[c + first + half - 1] < d else 0
-                    left -= half
-                if held[slot] < wanted:
+                c, ready = calibration[slot], held[slot] == wanted
+                end = ranked[slot] if ready else collected - wanted + held[slot]
+                first = smaller(data, c, end, d)
+                if not ready:
                     for i in range(end, first, -1):
                         data[c + i] = data[c + i - 1]
                     data[c + first] = d
                     held[slot] += 1
+                    if held[slot] == wanted:
+                        alike = smaller(data, c, collected, ALIKE * np.sqrt(length))
+                        ranked[slot] = alike if alike >= MOSTLY * collected else collected
                 else:
-                    as_high = 1 + ranked - first
+                    allowed = promised(end, epsilon)
+                    as_high = 1 + end - first
                     score[row] = d
-                    threshold[row] = data[c + ranked - allowed] if allowed > 0 else np.inf
-                    p_value[row] = as_high / (ranked + 1)
+                    threshold[row] = data[c + end - allowed] if allowed > 0 else np.inf
+                    p_value[row] = as_high / (end + 1)
                     alert[row] = as_high <= allowed
-                    critical[row] = as_high <= allowed_critical
+                    critical[row] = as_high <= promised(end, epsilon / 100.0)
                     residuals = data[window + 2 * length : window + 3 * length]
                     s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
                     for i in range(0, length - length % 4, 4):
@@ -170,7 +208,7 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                         kept = detail[used : used + width]
                         describe(data, window, m, np.int64(data[m + NEAREST]), length, normal_length, kept)
                         kept[0], kept[1], kept[4], kept[5] = d, threshold[row], data[m + LEVEL], data[m + SPREAD]
-                        kept[6], kept[9], kept[10], kept[11] = data[m + FLOOR_AT], hardness[row], p_value[row], number
+                        kept[6], kept[9], kept[10], kept[11], kept[12] = data[m + FLOOR_AT], hardness[row], p_value[row], number, end
                         kept[STARTED] = data[place - number % length + 4 * length + (number + 1) % length]
                         used += width
         seen[slot] = number + 1

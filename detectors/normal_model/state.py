@@ -24,12 +24,12 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The lengths that say how large a sensor's blocks are: ℓ, ℓ_NM, warm-up, and the size m of the conformal set."""
+    """What says how large a sensor's blocks are: ℓ, ℓ_NM, warm-up, distances collected in all, and those after the hand-over."""
 
     length: int
     normal_length: int
     warm_up: int
-    ranked: int
+    collected: int
     calibration: int
 
     @property
@@ -45,7 +45,7 @@ class NormalModelState:
     ----------
     rows
         Per sensor: readings folded, the latest's time, the partition's event that triggered the build, from which reading on the
-        model is in force, centroids (0: none yet), and distances collected for the conformal set.
+        model is in force, centroids (0: none yet), distances collected since, and how many of all distances later ones are ranked among.
     places
         Where the sensor's blocks lie in the arena, and the room of its history: accidents of arrival, not frozen.
     counts
@@ -64,6 +64,7 @@ class NormalModelState:
             in_force=np.int64(0),
             centroids=np.int64(0),
             held=np.int64(0),
+            ranked=np.int64(0),
         )
     )
     places: Slab = field(
@@ -95,7 +96,7 @@ class NormalModelState:
                 self.counts[0] -= centroids == 0
             if centroids > 0:
                 arena.release(int(places["model"][slot]), model_size(shape.length, shape.normal_length, centroids))
-                arena.release(int(places["calibration"][slot]), shape.ranked)
+                arena.release(int(places["calibration"][slot]), shape.collected)
             self.builds.pop(slot, None)
         rows.clear(slots)
         places.clear(slots)
@@ -113,7 +114,7 @@ def freeze(state: NormalModelState, shape: Shape) -> dict[str, Section]:
         if centroids == 0:
             histories.append(data[history : history + min(seen, shape.warm_up)])
         else:
-            size = shape.ranked - shape.calibration + held
+            size = shape.collected - shape.calibration + held
             conformal.append(data[calibration : calibration + size])
             models.extend(_model_parts(data, model, centroids, shape))
         if live >= 0:
@@ -158,8 +159,8 @@ def thaw(sections: Mapping[str, Section], shape: Shape, key_limit: int) -> Norma
                 part = models.take(1 + shape.normal_length + shape.windows)
                 _put(arena, model + HEAD + k * centroid_size(length, shape.normal_length), part)
             describe_windows(arena.data, model, centroids, length, shape.normal_length)
-            places["calibration"][slot] = arena.allocate(shape.ranked)
-            _put(arena, int(places["calibration"][slot]), conformal.take(shape.ranked - shape.calibration + held))
+            places["calibration"][slot] = arena.allocate(shape.collected)
+            _put(arena, int(places["calibration"][slot]), conformal.take(shape.collected - shape.calibration + held))
     return state
 
 
