@@ -193,7 +193,6 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                     threshold[row] = data[c + end - allowed] if allowed > 0 else np.inf
                     p_value[row] = as_high / (end + 1)
                     alert[row] = as_high <= allowed
-                    critical[row] = as_high <= promised(end, epsilon / 100.0)
                     residuals = data[window + 2 * length : window + 3 * length]
                     s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
                     for i in range(0, length - length % 4, 4):
@@ -205,6 +204,7 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                         s0 += residuals[i]
                     hardness[row] = np.sqrt((s0 + s1) + (s2 + s3))
                     if alert[row]:
+                        critical[row] = as_high <= promised(end, epsilon / 100.0)
                         kept = detail[used : used + width]
                         describe(data, window, m, np.int64(data[m + NEAREST]), length, normal_length, kept)
                         kept[0], kept[1], kept[4], kept[5] = d, threshold[row], data[m + LEVEL], data[m + SPREAD]
