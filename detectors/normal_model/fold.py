@@ -110,6 +110,7 @@ def score_then_learn(  # type: ignore[no-untyped-def]
     """
     length, normal_length, warm_up, wanted = sizes[0], sizes[1], sizes[2], sizes[3]
     collected = sizes[6]
+    counted, allowed = np.int64(-1), np.int64(0)  # of the latest conformal set's size, how many may alert
     width = DETAIL_HEAD + 2 * length
     used = detail_stop[row - 1] if row > 0 else 0
     while row < len(slots):
@@ -187,7 +188,8 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                         alike = smaller(data, c, collected, ALIKE * np.sqrt(length))
                         ranked[slot] = alike if alike >= MOSTLY * collected else collected
                 else:
-                    allowed = promised(end, epsilon)
+                    if end != counted:
+                        counted, allowed = end, promised(end, epsilon)
                     as_high = 1 + end - first
                     score[row] = d
                     threshold[row] = data[c + end - allowed] if allowed > 0 else np.inf
