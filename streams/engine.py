@@ -91,7 +91,7 @@ class App(faust.App):
 
         Here folds are restored: whatever offset `ChunkedTopics.positions` gives afterwards is read next.
         """
-        self.on_rebalance_complete.connect(self._guarded(handler))
+        self.on_rebalance_complete.connect(self._guarded(handler, unless=lambda: self.members.given_back))
         return handler
 
     def when_revoked(self, handler: Handler) -> Handler:
@@ -104,10 +104,12 @@ class App(faust.App):
         self.on_before_shutdown.connect(self._guarded(handler))
         return handler
 
-    def _guarded(self, handler: Handler) -> Callable[..., Awaitable[None]]:
+    def _guarded(self, handler: Handler, unless: Callable[[], bool] = lambda: False) -> Callable[..., Awaitable[None]]:
         """The handler in a task of its own: what leaves it crashes the app, never the task of Faust's that called it."""
 
         async def guarded(*_: Any, **__: Any) -> None:
+            if unless():
+                return
             generation = self.consumer_generation_id
             work = asyncio.ensure_future(handler(self.consumer.assignment(), generation))
             try:

@@ -83,6 +83,9 @@ class ChunkedConsumer(Consumer):
         self._wanted: dict[TP, int] = {}  # the next offset to hand over, of every chunked partition
         self._cut: dict[TP, deque[Chunk]] = {}  # fetched, cut, not yet handed over
         self._subscribed: frozenset[str] = frozenset()
+        self.given_back = True  # no partition is ours: before the first assignment, and from a revocation to the next
+        self._settled: int | None = None  # the generation in which folds have been restored
+        self.app.on_rebalance_complete.connect(self._settle)
 
     @abstractmethod
     async def committed_position(self, tp: TP) -> Committed | None:
@@ -108,6 +111,28 @@ class ChunkedConsumer(Consumer):
         if wanted != self._subscribed:
             self._subscribed = wanted
             await self._subscribe(wanted)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        self.given_back, self._settled = True, None
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        self.given_back = False
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def _settle(self, *_: Any, **__: Any) -> None:
+        if not self.given_back:
+            self._settled = self.app.consumer_generation_id
+
+    def resume_flow(self) -> None:
+        """Let records flow, if the partitions are still ours and their folds are restored.
+
+        Where a rebalance begins while the one before it settles, Faust resumes the flow of partitions that have been given
+        back: it asks only whether the new generation is known already.
+        """
+        if self.chunks.topics and (self.given_back or self._settled != self.app.consumer_generation_id):
+            return
+        super().resume_flow()
 
     async def perform_seek(self) -> None:
         """Seek every assigned partition to where its fold stands.

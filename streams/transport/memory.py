@@ -62,7 +62,10 @@ class Consumer(ChunkedConsumer):
     async def _keep_membership(self) -> None:
         while not await self.wait_for_stopped(self._must_join.wait()):
             self._must_join.clear()
-            await self._join()
+            # An app that stops commits for the last time and leaves. The others wait for that: once it had joined again,
+            # the commit would be one of an old generation.
+            if not self.app.should_stop:
+                await self._join()
 
     async def _join(self) -> None:
         """One rebalance as a member lives through it: give back, join, be assigned."""

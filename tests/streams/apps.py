@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Any
 
@@ -14,6 +14,7 @@ from faust.types import TP
 from streams.engine import App, create_app
 from streams.transport.broker import Broker
 from streams.transport.chunk import Chunk
+from streams.transport.chunked import StaleCommit
 
 _numbers = count()
 
@@ -42,6 +43,7 @@ class Reader:
         self.chunks: list[Chunk] = []
         self.actors: dict[int, set[int]] = {}
         self.next: dict[TP, int] = {}
+        self.generation = 0
         self.problem: Callable[[Chunk], Any] = lambda chunk: None
 
         @self.app.agent(self.app.chunked_topic(topic), isolated_partitions=True)
@@ -61,14 +63,17 @@ class Reader:
         return self.next.get(tp)
 
     async def restore(self, tps: set[TP], generation: int) -> None:
-        self.next = {}
+        self.next, self.generation = {}, generation
         for tp in tps:
             committed = await self.app.members.committed_position(tp)
             self.next[tp] = committed.offset if committed else 0
 
     async def commit(self, tps: set[TP], generation: int) -> None:
-        for tp in tps & self.next.keys():
-            await self.app.members.commit_position(tp, self.next[tp], "kept", generation=generation)
+        # Under the generation in which it was restored, never a later one: the app may be asked to give back what it has not
+        # restored yet, and what it knows then is older than what another member has committed since.
+        with suppress(StaleCommit):
+            for tp in tps & self.next.keys():
+                await self.app.members.commit_position(tp, self.next[tp], "kept", generation=self.generation)
 
     def values(self, partition: int | None = None) -> list[bytes | None]:
         return [value for chunk in self.chunks if partition in (None, chunk.partition) for value in chunk.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import faust
 import pytest
@@ -11,7 +12,7 @@ from faust.types import TP
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streams.engine import running
+from streams.engine import run, running
 from streams.transport import chunked
 from streams.transport.broker import MAX_RECORD_BYTES
 from streams.transport.chunked import StaleCommit
@@ -184,6 +185,36 @@ def test_a_commit_after_a_rebalance_with_the_generation_before_it_is_refused():
     asyncio.run(scenario())
 
 
+def test_nothing_is_read_between_giving_back_and_being_assigned_anew():
+    async def scenario():
+        with embedded(source=1) as broker:
+            broker.produce("source", None, b"1")
+            reader, group = Reader(broker, keep=True), broker.group("reader")
+            restoring, go_on = asyncio.Event(), asyncio.Event()
+
+            @reader.app.when_assigned
+            async def restore_slowly(tps, generation):
+                restoring.set()
+                await go_on.wait()
+
+            over = asyncio.Event()
+            at_work = asyncio.ensure_future(run(reader.app, over.wait()))
+            try:
+                await restoring.wait()
+                stranger = group.enter(lambda: None)  # and does not join: the reader gives back and waits
+                await until(lambda: group.members[reader.app.members.member].answer)
+                go_on.set()  # only now does the first assignment settle
+                await asyncio.sleep(0.05)
+                assert reader.values() == []
+                group.leave(stranger)
+                await until(lambda: reader.values() == [b"1"])
+            finally:
+                over.set()
+                await at_work
+
+    asyncio.run(scenario())
+
+
 def test_an_actor_whose_partition_goes_while_it_waits_ends_quietly():
     async def scenario():
         with embedded(source=2) as broker:
@@ -299,5 +330,37 @@ def test_records_may_be_produced_from_other_threads():
                 await asyncio.gather(asyncio.to_thread(produce, 0), asyncio.to_thread(produce, 1))
                 await until(lambda: len(reader.values()) == 1000)
             assert reader.values(0) == reader.values(1) == [b"%d" % n for n in range(500)]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("seed", [0])
+def test_members_that_come_and_go_at_random_lose_and_double_nothing(seed):
+    async def scenario():
+        draw = random.Random(seed)
+        with embedded(source=8) as broker:
+            readers, over = [], asyncio.Event()
+
+            async def feed():
+                while not over.is_set():
+                    for _ in range(draw.randrange(20)):
+                        broker.produce("source", None, b"")
+                    await asyncio.sleep(0.001)
+
+            async def come_and_go():
+                while not over.is_set():
+                    readers.append(Reader(broker, keep=True))
+                    async with running(readers[-1].app):
+                        await asyncio.sleep(draw.random() * 0.2)
+
+            at_work = [asyncio.ensure_future(work) for work in (feed(), come_and_go(), come_and_go(), come_and_go())]
+            await asyncio.sleep(1.0)
+            over.set()
+            await asyncio.gather(*at_work)
+            last = Reader(broker, keep=True)
+            async with running(last.app):
+                await until(lambda: len(last.next) == 8 and all(last.next[tp] == broker.end_offset(*tp) for tp in last.next))
+            read = sorted((chunk.partition, offset) for reader in (*readers, last) for chunk in reader.chunks for offset in chunk.offsets)
+            assert read == [(partition, offset) for partition in range(8) for offset in range(broker.end_offset("source", partition))]
 
     asyncio.run(scenario())
