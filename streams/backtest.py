@@ -7,16 +7,14 @@ Outside inputs enter by the cuts of a live run where these are given, else at ev
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from aiokafka.partitioner import murmur2
 
 from detectors.protocol import Columns, Ints
 from streams import alerts, cuts, scores
@@ -25,24 +23,19 @@ from streams.cuts import Cut
 from streams.definitions import Definition
 from streams.partition import Origins, Outcome, Partition, run
 from streams.tabular import TableBatch
+from streams.transport.broker import partition_of_key
 
 HOUR = 3_600_000_000  # microseconds of event time between adoptions
-_BASE = ("row", "key", "at", "score", "p_value", "is_alert", "not_ready", "reason")
-
-
-def partition_of(key: bytes, partitions: int) -> int:
-    """The partition Kafka's default partitioner chooses for a key."""
-    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
 @dataclass
 class Kept:
-    """What the report needs of the rows, in file order."""
+    """What the report needs of labelled rows, in file order; bad rows are left out."""
 
     at: list[Ints] = field(default_factory=list)
     score: list[Any] = field(default_factory=list)
+    p_value: list[Any] = field(default_factory=list)
     alert: list[Any] = field(default_factory=list)
-    ready: list[Any] = field(default_factory=list)
     key: list[bytes] = field(default_factory=list)
     label: list[Any] = field(default_factory=list)
 
@@ -108,7 +101,7 @@ class Backtest:
         known = self._partition_of
         for key in keys:
             if key is not None and key not in known:
-                known[key] = partition_of(key, len(self.parts))
+                known[key] = partition_of_key(key, len(self.parts))
         return np.fromiter((0 if key is None else known[key] for key in keys), np.int64, len(keys))
 
     def _hours(self, batch: TableBatch) -> Iterable[tuple[int, int, bool]]:
@@ -147,8 +140,8 @@ class Backtest:
             places = good[rows]
             folded = places >= 0
             columns = batch.columns if len(places) == len(batch.columns) and folded.all() else take(batch.columns, places[folded])
-            origins = Origins.of_record(part.topic, part.number, offsets[first - begin : last - begin][folded], np.zeros(int(folded.sum()), np.int64))
-            outcome = run(part.fold(columns, origins, last))
+            born = offsets[first - begin : last - begin][folded]
+            outcome = run(part.fold(columns, Origins.of_record(part.topic, part.number, born, np.zeros_like(born)), last))
             self._keep(part, rows[folded], columns, outcome, len(batch), table)
 
     def _keep(self, part: Partition, rows: Ints, columns: Columns, outcome: Outcome, size: int, table: dict[str, Any]) -> None:
@@ -181,7 +174,6 @@ class Backtest:
         reasons = [scores.reason_text(code) for code in table.pop("reason").tolist()]
         for place, text in batch.bad:
             reasons[place] = text
-        ready = ~table["not_ready"]
         columns: dict[str, Any] = {
             "row": pa.array(batch.first_row + np.arange(size)),
             "key": pa.array([None if key is None else key.decode("utf-8", "replace") for key in batch.keys], pa.string()),
@@ -198,13 +190,13 @@ class Backtest:
             self._writer = pq.ParquetWriter(self._out / "scores.parquet", written.schema, compression="zstd")
         self._writer.write_table(written)
         if batch.label is not None:
-            kept = self.kept
-            kept.at.append(np.where(bad, np.iinfo(np.int64).min, np.asarray(columns["at"].cast(pa.int64()).fill_null(0))))
-            kept.score.append(np.asarray(columns["score"].fill_null(np.nan)))
-            kept.alert.append(np.asarray(columns["is_alert"].fill_null(False)))
-            kept.ready.append(ready & ~bad)
-            kept.key.extend(b"" if key is None else key for key in batch.keys)
-            kept.label.append(batch.label)
+            kept, rows = self.kept, batch.rows
+            kept.at.append(batch.columns.at)
+            for name in ("score", "p_value"):
+                getattr(kept, name).append(columns[name].fill_null(np.nan).to_numpy()[rows])
+            kept.alert.append(columns["is_alert"].fill_null(False).to_numpy(zero_copy_only=False)[rows])
+            kept.key.extend(batch.columns.keys.tolist())
+            kept.label.append(batch.label[rows] > 0)
 
 
 def take(columns: Columns, rows: Ints) -> Columns:
@@ -214,11 +206,3 @@ def take(columns: Columns, rows: Ints) -> Columns:
 
 def _nullable(column: Any) -> Any:
     return pa.array(column, mask=np.isnan(column))
-
-
-def write_report(path: Path, report: dict[str, Any]) -> None:
-    """Write a report as indented JSON."""
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-
-
-Progress = Callable[[int], None]

@@ -1,8 +1,9 @@
 """Episodes: alerting units of one key and test that are close are one fault, one page, one story.
 
 An episode opens with an alert, is updated at most once a unit (when its severity or its greatest score rises or its length has
-doubled since it was last reported), and closes when more than `quiet_units` units of its key pass without an alert, or, where
-the key is silent, when the partition's event time is `silence` past its last alert. It is part of the fold's state.
+doubled since it was last reported), and closes when more than `quiet_units` units of its key pass without an alert, or when its
+key falls silent: when the partition's event time has gone on by `silence` since the key was last heard of. (Not since the key's
+own time: the clocks of two sensors may lie months apart, and neither is silent.) Episodes are part of the fold's state.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Transition:
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _report(out, scores, k, row, slot, test, kind, numbers, max_score, reports):  # type: ignore[no-untyped-def]
     out[k, 0], out[k, 1], out[k, 2], out[k, 3], out[k, 4] = row, slot, test, kind, reports[slot, test]
-    for j in range(6):
+    for j in range(_CRITICAL + 1):
         out[k, 5 + j] = numbers[slot, test, j]
     scores[k] = max_score[slot, test]
     reports[slot, test] += 1
@@ -63,7 +64,7 @@ def _report(out, scores, k, row, slot, test, kind, numbers, max_score, reports):
 
 
 # What `numbers[slot, test]` holds, in this order.
-_UNITS, _FIRST_UNIT, _LAST_UNIT, _FIRST_AT, _LAST_AT, _CRITICAL = range(6)
+_UNITS, _FIRST_UNIT, _LAST_UNIT, _FIRST_AT, _LAST_AT, _CRITICAL, _HEARD = range(7)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -81,14 +82,15 @@ def _step(  # type: ignore[no-untyped-def]
             for other in range(len(is_open)):
                 for t in range(tests):
                     if is_open[other, t]:
-                        if numbers[other, t, _LAST_AT] + silence <= clock[0]:
+                        if numbers[other, t, _HEARD] + silence <= clock[0]:
                             is_open[other, t] = False
                             clock[2] -= 1
                             k = _report(out, scores, k, row, other, t, SILENT, numbers, max_score, reports)
                         else:
-                            clock[1] = min(clock[1], numbers[other, t, _LAST_AT] + silence)
+                            clock[1] = min(clock[1], numbers[other, t, _HEARD] + silence)
         slot = slots[row]
         for t in range(tests):
+            numbers[slot, t, _HEARD] = clock[0]
             if is_open[slot, t] and unit[row] - numbers[slot, t, _LAST_UNIT] > quiet_units:
                 is_open[slot, t] = False
                 clock[2] -= 1
@@ -109,7 +111,7 @@ def _step(  # type: ignore[no-untyped-def]
             reported_units[slot, t] = 1
             reported_score[slot, t] = score[row]
             k = _report(out, scores, k, row, slot, t, OPENED, numbers, max_score, reports)
-            clock[1] = min(clock[1], at[row] + silence)
+            clock[1] = min(clock[1], clock[0] + silence)
             continue
         new_unit = unit[row] > now[_LAST_UNIT]
         risen = critical[row] and not now[_CRITICAL]
@@ -132,7 +134,7 @@ def _step(  # type: ignore[no-untyped-def]
 class Episodes:
     """The episodes of one partition, one a key and test at a time.
 
-    `quiet_units` counts in the detector's own unit, `silence` in seconds of event time.
+    `quiet_units` counts in the detector's own unit, `silence` in seconds of the partition's event time.
     """
 
     def __init__(self, tests: int, quiet_units: int, silence: float) -> None:
@@ -142,7 +144,7 @@ class Episodes:
         self._clock = np.array([np.iinfo(np.int64).min, _NEVER, 0], np.int64)
         self._slab = Slab(
             open=np.zeros(tests, np.bool_),
-            numbers=np.zeros((tests, 6), np.int64),
+            numbers=np.zeros((tests, _HEARD + 1), np.int64),
             max_score=np.zeros(tests),
             reports=np.zeros(tests, np.int64),
             reported_units=np.zeros(tests, np.int64),
@@ -184,7 +186,7 @@ class Episodes:
             for test in range(self._tests):
                 if self._slab["open"][slot, test]:
                     head = [0, slot, test, EVICTED, int(self._slab["reports"][slot, test])]
-                    row = np.array(head + numbers[slot, test].tolist(), np.int64)
+                    row = np.array(head + numbers[slot, test, :_HEARD].tolist(), np.int64)
                     found.append(self._transition(keys, row, float(self._slab["max_score"][slot, test])))
                     self._clock[2] -= 1
         return found
@@ -220,10 +222,10 @@ class Episodes:
         place = arrays["place"]
         for name in ("open", "numbers", "max_score", "reports", "reported_units", "reported_score", "id"):
             self._slab[name][place] = arrays[name]
-        last_at = arrays["numbers"][:, :, _LAST_AT][arrays["open"]]
+        heard = arrays["numbers"][:, :, _HEARD][arrays["open"]]
         self._clock[0] = arrays["event_time"][0]
-        self._clock[1] = int(last_at.min()) + self._silence if len(last_at) else _NEVER
-        self._clock[2] = len(last_at)
+        self._clock[1] = int(heard.min()) + self._silence if len(heard) else _NEVER
+        self._clock[2] = len(heard)
 
     @staticmethod
     def _transition(keys: KeyIndex, out: Ints, max_score: float) -> Transition:

@@ -142,6 +142,9 @@ class Partition:
             columns = Columns(columns.keys.take(rows), columns.at[rows], {name: c[rows] for name, c in columns.fields.items()})
             origins = origins.take(rows)
         columns.first_event = self.counts.events
+        if "offset" in self.detector.fields:  # evidence that names records
+            number = np.array([partition for _, partition in origins.sources], np.int64)
+            columns.fields = {**columns.fields, "partition": number[origins.source], "offset": np.ascontiguousarray(origins.offset)}
         parts: list[Verdicts] = []
         reports: list[Report] = []
         first = 0

@@ -445,9 +445,11 @@ def episodes(keys, at, verdicts, quiet_units, silence):
 
     for row, key in enumerate(keys):
         now = at[row] if now is None else max(now, at[row])
-        for other in sorted(k for k, e in running.items() if e["last_at"] + silence <= now):
+        for other in sorted(k for k, e in running.items() if e["heard"] + silence <= now):
             tell(row, other, silent)
             del running[other]
+        if key in running:
+            running[key]["heard"] = now
         unit, score = int(verdicts.unit[row]), float(verdicts.score[row])
         if key in running and unit - running[key]["last_unit"] > quiet_units:
             tell(row, key, quiet)
@@ -457,7 +459,7 @@ def episodes(keys, at, verdicts, quiet_units, silence):
         critical = bool(verdicts.critical[row])
         if key not in running:
             running[key] = {"units": 1, "last_unit": unit, "last_at": at[row], "critical": critical, "max": score, "reports": 0,
-                            "told_units": 1, "told_max": score}  # fmt: skip
+                            "told_units": 1, "told_max": score, "heard": now}  # fmt: skip
             tell(row, key, opened)
             continue
         e = running[key]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.benford.explain import explain_look
-from detectors.benford.fold import BLOCK, COUNT, ENTRY, LARGEST_DETAIL, LIMIT_HIGH, LIMIT_LOW, NO_LIMIT, ROOM, YEAR, fold_postings
+from detectors.benford.fold import BLOCK, COUNT, ENTRY, LARGEST_DETAIL, LIMIT_HIGH, LIMIT_LOW, NO_LIMIT, ROOM, UNITS_A_YEAR, YEAR, fold_postings
 from detectors.benford.looks import NO_YEAR, first_day
 from detectors.protocol import Build, Columns, Explanation, Ints, Verdicts
 from state.arena import Arena
@@ -35,7 +35,7 @@ class BenfordState:
     places
         Where a slot's postings lie in the arena, and the digit law last used for it: no part of the state.
     arena
-        The open windows' postings: amount, the employee's own number of it, event time.
+        The open windows' postings: amount, the employee's own number of it, event time, partition and offset of its record.
     moments
         Shape (3,): count, mean, sum of squared deviations of log10(amount) of this partition's postings.
     population
@@ -79,7 +79,8 @@ class BenfordDetector:
         The fewest postings every possible digit must be expected to lead (Cochran's rule); until then the window goes on, up
         to four windows' length, after which nothing is tested and a new window begins.
     quiet_units
-        Alerting looks at most this many apart are one episode.
+        Alerting looks at most this many apart are one episode. By default one lasts the accounting year: each year's looks are
+        counted from a million of their own.
     year_start
         First day of the accounting year, MM-DD, UTC.
     exponent
@@ -102,11 +103,13 @@ class BenfordDetector:
 
     name: ClassVar[str] = "benford"
     tests: ClassVar[tuple[str, ...]] = ("digits",)
-    fields: ClassVar[Mapping[str, type]] = {"amount": np.int64, "limit": np.int64, "approval_limit": np.int64}
+    fields: ClassVar[Mapping[str, type]] = {
+        "amount": np.int64, "limit": np.int64, "approval_limit": np.int64, "partition": np.int64, "offset": np.int64,
+    }  # fmt: skip
     unit: ClassVar[str] = "look"
 
     def __init__(
-        self, *, alpha: float = 0.005, window: int = 110, minimum_expected: float = 5.0, quiet_units: int = 3,
+        self, *, alpha: float = 0.005, window: int = 110, minimum_expected: float = 5.0, quiet_units: int = UNITS_A_YEAR - 1,
         year_start: str = "01-01", exponent: int = 2, key_limit: int = 100_000, mu: float | None = None, sigma: float | None = None,
     ) -> None:  # fmt: skip
         if not 0.0 < alpha < 1.0:
@@ -147,6 +150,7 @@ class BenfordDetector:
         while True:
             row = fold_postings(
                 row, columns.slots, columns.at, columns.fields["amount"], columns.fields["limit"],
+                columns.fields["partition"], columns.fields["offset"],
                 state.rows["counts"], state.rows["observed"], state.rows["expected"], state.places["places"], state.places["laws"],
                 state.arena.data, state.arena.header, state.moments, state.reference, state.epoch,
                 float(self.alpha), self.window, float(self.minimum_expected), self._first_day, self.exponent,

@@ -17,7 +17,7 @@ from state.moments import learn_moment
 
 FIRST_ROOM = 10  # postings an employee's block holds at first: most employees never fill a window
 GROWTH = 4  # a longer block is this many times as long: two moves to a window, and little left behind of shorter blocks
-ENTRY = 3  # numbers kept of a posting: amount, the employee's own number of it, event time
+ENTRY = 5  # numbers kept of a posting: amount, the employee's own number of it, event time, partition and offset of its record
 LONGEST = 4  # windows: where a digit is still too rare then, nothing is tested and a new window begins
 DRIVERS = 20  # postings named in an alert
 
@@ -30,6 +30,7 @@ SCALARS = len(DETAIL)
 LARGEST_DETAIL = SCALARS + 18 + ENTRY * DRIVERS
 
 NO_LIMIT = -1
+UNITS_A_YEAR = 1_000_000  # a look's unit is 1,000,000 · its accounting year + its number: two years are never one episode
 POSTINGS, COUNT, LEFT_OUT, LIMIT_LOW, LIMIT_HIGH, LOOKS, YEAR, YEAR_LOOKS = range(8)  # columns of `rows`
 BLOCK, ROOM, LAW_LIMIT, LAW_EPOCH = range(4)  # columns of `places`: where things lie, no part of the state
 
@@ -75,7 +76,7 @@ def _tell(  # type: ignore[no-untyped-def]
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def fold_postings(  # type: ignore[no-untyped-def]
-    from_row, slots, at, amounts, limits, rows, observed, expected, places, laws, data, header, moments,
+    from_row, slots, at, amounts, limits, partitions, offsets, rows, observed, expected, places, laws, data, header, moments,
     reference, epoch, alpha, window, minimum_expected, year_start, exponent,
     score, threshold, p_value, alert, critical, seen, needed, unit, reason, excess_mad, effect_size, detail, detail_stop,
 ):  # fmt: skip
@@ -122,6 +123,7 @@ def fold_postings(  # type: ignore[no-untyped-def]
         if lawful:
             entry = place[BLOCK] + ENTRY * row[COUNT]
             data[entry], data[entry + 1], data[entry + 2] = amount, row[POSTINGS], at[i]
+            data[entry + 3], data[entry + 4] = partitions[i], offsets[i]
             row[COUNT] += 1
             observed[slot, digit] += 1
             for d in range(9):
@@ -167,7 +169,7 @@ def fold_postings(  # type: ignore[no-untyped-def]
                 row[COUNT], row[LEFT_OUT], row[LIMIT_LOW], row[LIMIT_HIGH] = 0, 0, NO_LIMIT, NO_LIMIT
                 observed[slot] = 0
                 expected[slot] = 0.0
-        unit[i] = row[LOOKS]
+        unit[i] = UNITS_A_YEAR * max(accounting_year(at[i], year_start), row[YEAR]) + row[LOOKS]
         detail_stop[i] = used
         if amount > 0:
             learn_moment(moments, math.log10(amount) - exponent)

@@ -14,7 +14,9 @@ from typing import Annotated
 import typer
 
 from config.load import ConfigError
-from streams.cli import config
+from streams.cli import config, simulate
+from streams.cli.backtest import backtest
+from streams.cli.demo import demo
 from streams.errors import UserError
 
 OURS = ("streams", "detectors", "state", "config")
@@ -27,6 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(demo)
+app.command()(backtest)
+app.add_typer(simulate.commands, name="simulate")
 app.add_typer(config.commands, name="config")
 
 

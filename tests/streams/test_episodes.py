@@ -97,6 +97,14 @@ def test_a_silent_key_is_closed_by_the_time_of_the_others():
     assert [(t.kind, t.key, t.row) for t in found[2:]] == [(SILENT, b"a", 3), (SILENT, b"b", 3)]
 
 
+def test_a_key_whose_clock_lags_behind_is_not_silent():
+    drawn = [("a", 0, True, False, 5), ("b", 10_000, False, False, 0)] * 3
+    keys, columns, verdicts = stream(drawn)
+    columns.at[::2] = 0  # a's own clock stands still; b's goes on by hours, but a is heard of in between
+    found = Episodes(1, 3, 30_000).step(keys, columns, verdicts)
+    assert [t.kind for t in found] == [OPENED, UPDATED]
+
+
 def test_an_evicted_key_takes_its_episode_with_it_and_says_so():
     keys, columns, verdicts = alarms((True, False, 5))
     episodes = Episodes(1, 3, 1000)

@@ -1,0 +1,126 @@
+"""`nilometer backtest`: the fold over a file, and what came of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streams.cli.options import ConfigFile, settings_of
+from streams.errors import UserError
+
+if TYPE_CHECKING:
+    from streams.backtest import Backtest
+
+
+
+class StreamName(StrEnum):
+    """The four streams."""
+
+    sensors = "sensors"
+    cards = "cards"
+    employees = "employees"
+    errors = "errors"
+
+
+def backtest(
+    stream: Annotated[StreamName, typer.Argument(help="Which stream the file holds.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON lines.", exists=True, dir_okay=False, show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for scores.parquet, alerts.jsonl, cuts.jsonl and report.json.")],
+    config: ConfigFile = None,
+    partitions: Annotated[int, typer.Option(min=1, help="Deal keys to as many partitions as Kafka would (murmur2).")] = 1,
+    length: Annotated[int | None, typer.Option(help="Short for sensors.length.")] = None,
+    epsilon: Annotated[float | None, typer.Option(help="Short for the stream's epsilon (employees: alpha).")] = None,
+    cuts: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="The cut log of a live run, to repeat it exactly.")] = None,
+    begin: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Measure from this event time on (RFC 3339).")] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Measure up to this event time (RFC 3339).")] = None,
+) -> None:
+    """Say what a worker would have said of a file: the very same fold, with no broker.
+
+    Columns: sensors: sensor_id, at, value; cards: transaction_id, card_id, at, amount [mode, address_match, credit_limit, merchant_id,
+    employee_id]; employees: employee_id, at, amount [limit, approval_limit]; errors: source_id, at, error, hardness [class, segment,
+    model_version]. Where there is a column label, the report measures. `at` is epoch seconds, RFC 3339 or a timestamp.
+    """
+    window = (_time(begin, "--from"), _time(end, "--to"))
+    overrides: dict[str, Any] = {"sensors.length": length}
+    overrides[{"employees": "benford.alpha", "errors": "calibration.epsilon"}.get(stream, f"{stream}.epsilon")] = epsilon
+    settings = settings_of(config, overrides)
+    given = None
+    if cuts is not None:
+        from streams.cuts import CutError, load
+
+        try:
+            with cuts.open("rb") as lines:
+                given = load(lines)
+        except CutError as error:
+            raise UserError(f"{cuts}: {error}") from None
+        if any(number >= partitions for number in given):
+            raise UserError(f"{cuts}: has cuts of partition {max(given)}: give --partitions as the live run had")
+    from streams.app import audit, definition
+    from streams.backtest import Backtest
+    from streams.report import report, write, write_employees
+
+    what = definition(stream, settings)
+    test = Backtest(what, out, audit(settings, what), partitions, given)
+    try:
+        _feed(test, stream, file, settings)
+    finally:
+        test.close()
+    if stream == "employees":
+        write_employees(out)
+    found = report(test, settings, *window)
+    write(out / "report.json", found)
+    _say(found, out)
+
+
+def _feed(test: Backtest, stream: str, file: Path, settings: Any) -> None:
+    """Fold the file, a bar going along on a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from streams.tabular import count_rows, read
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("compiling (first run only)", total=count_rows(file))
+        for batch in read(stream, file, settings):
+            test.feed(batch)
+            progress.update(task, advance=len(batch), description=f"folding {stream}")
+
+
+
+
+def _time(text: str | None, option: str) -> int | None:
+    """An event time in microseconds."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UserError(f"{option} = {text}: wanted a time as 2018-08-08 or 2018-08-08T12:00:00Z") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1e6)
+
+
+def _say(found: dict[str, Any], out: Path) -> None:
+    def line(name: str, text: str) -> None:
+        typer.echo(f"{name:<22}{text}")
+
+    line("events", f"{found['events']:,} in {found['seconds']:.1f} s ({found['events_per_second'] or 0:,} a second)")
+    if found["bad_rows"]:
+        line("bad rows", f"{found['bad_rows']:,} (each has its reason in scores.parquet)")
+    line("not ready", f"{found['not_ready']:,} (their keys were still warming up)")
+    if found["tested"]:
+        line("alerting", f"{found['alert_units']:,} of {found['tested']:,} tested ({found['alert_rate']:.3%}; budget {found['epsilon']:.3%})")
+    else:
+        line("alerting", "nothing was tested: the file is shorter than the warm-up of each key")
+    line("alerts", f"{found['alerts']:,} episodes")
+    for name in ("precision_at_k", "distinct_recall", "roc_auc", "average_precision", "card_precision_at_100", "cost"):
+        if found.get(name) is not None:
+            line(name.replace("_", " "), f"{found[name]:.4f}")
+    line("written to", str(out))

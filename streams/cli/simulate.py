@@ -1,0 +1,102 @@
+"""`nilometer simulate`: the papers' simulators, seeded, to a file that backtest and replay read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streams.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+commands = typer.Typer(no_args_is_help=True, help="Simulate sensors, cards or postings to a file, the same for the same seed.")
+Out = Annotated[Path, typer.Option(help="File to write, .csv or .parquet.", dir_okay=False)]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same data.")]
+
+
+@commands.command()
+def sensors(
+    out: Out,
+    seed: Seed = 0,
+    sensors: Annotated[int, typer.Option(min=1, help="How many sensors.")] = 1,
+    points: Annotated[int, typer.Option(min=1, help="Readings of each.")] = 100_000,
+    anomalies: Annotated[int, typer.Option(min=0, help="Anomalies of each.")] = 60,
+    noise: Annotated[float, typer.Option(min=0, help="Noise, per cent of the sine's spread.")] = 5.0,
+    length: Annotated[int, typer.Option(min=2, help="Readings of an anomaly.")] = 200,
+    period: Annotated[int, typer.Option(min=2, help="Readings of the normal period.")] = 100,
+) -> None:
+    """Sines on a random walk with stretches of another frequency: SRW-[anomalies]-[noise]-[length] of the NorM paper."""
+    from streams.simulators.sensors import simulate_sensors
+
+    _write(
+        out,
+        lambda: simulate_sensors(
+            sensors=sensors, points=points, anomalies=anomalies, noise=noise, length=length, period=period, seed=seed
+        ),
+    )  # fmt: skip
+
+
+@commands.command()
+def cards(
+    out: Out,
+    seed: Seed = 0,
+    cards: Annotated[int, typer.Option(min=1, help="How many cards.")] = 200,
+    days: Annotated[int, typer.Option(min=1, help="Over how many days.")] = 300,
+    rate: Annotated[float, typer.Option(min=0, help="Transactions a day of a card's holder.")] = 1.0,
+    episodes: Annotated[float, typer.Option(min=0, max=1, help="Chance of a fraud episode per card and month.")] = 0.15,
+) -> None:
+    """Card transactions with active and passive frauds, after the conditional-aggregation paper."""
+    from streams.simulators.cards import simulate_cards
+
+    _write(out, lambda: simulate_cards(cards=cards, days=days, rate=rate, episode_probability=episodes, seed=seed))
+
+
+@commands.command()
+def postings(
+    out: Out,
+    seed: Seed = 0,
+    employees: Annotated[int, typer.Option(min=1, help="How many employees.")] = 40,
+    postings: Annotated[int, typer.Option(min=1, help="Postings of all of them.")] = 20_000,
+    fraudsters: Annotated[int, typer.Option(min=0, help="How many of them post just below the approval limit.")] = 2,
+    share: Annotated[float, typer.Option(min=0, max=1, help="Share of a fraudster's postings that are fraud.")] = 0.1,
+    limit: Annotated[float, typer.Option(help="Accounting limit, major units.")] = 5_000.0,
+    approval_limit: Annotated[float, typer.Option(help="Approval limit, major units.")] = 1_000.0,
+    census: Annotated[bool, typer.Option("--census", help="Honest amounts shaped like the 1990 census, not log-normal.")] = False,
+) -> None:
+    """Accounting postings of honest employees and fraudsters, after the modified Benford paper."""
+    from streams.simulators.postings import census_postings, simulate_postings
+
+    simulate = census_postings if census else simulate_postings
+    _write(
+        out,
+        lambda: simulate(
+            employees=employees, postings=postings, fraudsters=fraudsters, fraud_share=share, limit=limit,
+            approval_limit=approval_limit, seed=seed,
+        ),
+    )  # fmt: skip
+
+
+def _write(out: Path, simulate: Any) -> None:
+    """Simulate and write as a file in the contract's columns."""
+    if out.suffix.lower() not in (".csv", ".parquet"):
+        raise UserError(f"--out {out}: wanted a file that ends in .csv or .parquet")
+    try:
+        columns: Mapping[str, Any] = simulate()
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    import pyarrow as pa
+    import pyarrow.csv as pa_csv
+    import pyarrow.parquet as pq
+
+    from streams.simulators.layout import table
+
+    made: pa.Table = table(columns)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix.lower() == ".csv":
+        pa_csv.write_csv(made, out)
+    else:
+        pq.write_table(made, out)
+    typer.echo(f"{out}: {made.num_rows:,} rows, {made.num_columns} columns ({', '.join(made.column_names)})")

@@ -1,0 +1,149 @@
+"""What flows in the demo: a real taxi series, and pumps, cards, postings and a model's errors that the simulators make.
+
+Everything is produced as a gateway would, JSON record by JSON record, at a steady pace and with event times of its own; now and
+then comes a record that nobody can read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from config.settings import Settings
+from streams import topics
+from streams.simulators.cards import simulate_cards
+from streams.simulators.postings import census_postings, simulate_postings
+from streams.simulators.sensors import simulate_sensors
+from streams.times import written
+from streams.transport.broker import Broker
+
+TAXI = Path(__file__).parent / "samples" / "nyc_taxi.csv"
+START = 1_420_070_400  # 2015-01-01: so far back that hours of demo do not reach the present
+DAY = 86_400
+
+Record = tuple[bytes, bytes]  # key, value
+
+
+def taxi() -> Iterator[Record]:
+    """Passengers of New York's taxis by half-hours, July 2014 to January 2015 (Numenta Anomaly Benchmark, MIT licence)."""
+    with TAXI.open(newline="") as file:
+        for row in csv.DictReader(file):
+            key = row["sensor_id"]
+            yield key.encode(), msgspec.json.encode({"sensor_id": key, "at": row["at"], "value": float(row["value"])})
+
+
+def pumps() -> Iterator[Record]:
+    """Four pumps: sines on a random walk, and stretches of another frequency."""
+    for seed in count():
+        made = simulate_sensors(
+            anomalies=8, noise=5.0, length=336, period=168, points=20_000, sensors=4, seed=seed, start=(START + seed * 20_000) * 1_000_000
+        )
+        for name, at, value in zip(made["sensor_id"].tolist(), made["at"].tolist(), made["value"].tolist(), strict=True):
+            key = name.replace("sensor", "pump")
+            yield key.encode(), msgspec.json.encode({"sensor_id": key, "at": at / 1e6, "value": round(value, 4)})
+
+
+def payments() -> Iterator[Record]:
+    """Three hundred cards, some of them in the wrong hands for days."""
+    days = 60
+    for seed in count():
+        made = simulate_cards(cards=300, days=days, seed=seed, start=START + seed * days * DAY, fraud_free=0.1, episode_probability=0.3)
+        for row in _rows(made):
+            record = {
+                "card_id": row["card_id"],
+                "transaction_id": f"{seed}-{row['transaction_id']}",
+                "at": written(row["at"]),
+                "amount_minor": row["amount"],
+                "mode": row["mode"],
+                "credit_limit": row["credit_limit"] // 100,
+                "merchant_id": row["merchant_id"],
+            }
+            if row["address_match"] >= 0:
+                record["address_match"] = bool(row["address_match"])
+            yield row["card_id"].encode(), msgspec.json.encode(record)
+
+
+def postings() -> Iterator[Record]:
+    """Forty employees, half with amounts of the 1990 census's shape; two of each half like to stay just below what needs approval."""
+    days = 90.0
+    for seed in count():
+        halves = [simulate_postings, census_postings]
+        made = [half(employees=20, postings=12_000, fraudsters=2, fraud_share=0.15, days=days, seed=2 * seed + i) for i, half in enumerate(halves)]
+        shift = (START - 1_767_225_600 + int(seed * days * DAY)) * 1_000_000  # the simulators begin on 2026-01-01
+        rows = [(row["at"] + shift, half, row) for half, part in enumerate(made) for row in _rows(part)]
+        for at, half, row in sorted(rows, key=lambda r: r[0]):
+            key = row["employee_id"].replace("employee", ("clerk", "buyer")[half])
+            record = {
+                "employee_id": key,
+                "at": written(at),
+                "amount": f"{row['amount'] / 100:.2f}",
+                "limit": row["limit"] // 100,
+                "approval_limit": row["approval_limit"] // 100,
+            }
+            yield key.encode(), msgspec.json.encode(record)
+
+
+def model_errors() -> Iterator[Record]:
+    """Three models whose error grows with the hardness of their input; now and then one errs more than that."""
+    rng = np.random.default_rng(0)
+    for number in count():
+        source = f"autoencoder-{number % 3}"
+        hardness = float(np.exp(0.5 * rng.standard_normal()))
+        error = (0.1 + 0.5 * hardness) * float(np.exp(0.2 * rng.standard_normal()))
+        if rng.random() < 0.002:
+            error *= 4.0
+        record = {"source_id": source, "at": START + number / 100, "error": round(error, 5), "hardness": round(hardness, 5)}
+        yield source.encode(), msgspec.json.encode(record)
+
+
+def unreadable() -> Iterator[Record]:
+    """What a tired gateway sends."""
+    for number in count():
+        key, value = [
+            (b"pump-1", b'{"sensor_id": "pump-1", "at": 1420070400, "val'),
+            (b"pump-2", b'{"sensor_id": "pump-2", "at": 1420070400, "value": "off"}'),
+            (b"pump-3", b'{"sensor_id": "pump-3", "at": "2093-01-01T00:00:00Z", "value": 1.5}'),
+        ][number % 3]
+        yield key, value
+
+
+async def produce(broker: Broker, settings: Settings) -> None:
+    """Produce for ever, each flow at its own pace (records a second)."""
+    flows = {
+        "sensors": [(taxi(), 600), (pumps(), 2_400), (unreadable(), 0.5)],
+        "cards": [(payments(), 1_000)],
+        "employees": [(postings(), 1_200)],
+        "errors": [(model_errors(), 1_000)],
+    }
+    running = [
+        (settings.kafka.prefix + topics.source(stream), flow, pace)
+        for stream in settings.streams.enabled
+        for flow, pace in flows[stream]
+    ]  # fmt: skip
+    started, sent = time.monotonic(), [0] * len(running)
+    while True:
+        passed = time.monotonic() - started
+        for number, (topic, flow, pace) in enumerate(running):
+            due = min(int(passed * pace) - sent[number], 2_000)
+            for _ in range(due):
+                record = next(flow, None)
+                if record is None:
+                    break
+                broker.produce(topic, *record)
+            sent[number] += max(due, 0)
+        await asyncio.sleep(0.02)
+
+
+def _rows(columns: Any) -> Iterator[dict[str, Any]]:
+    """A simulator's arrays, row by row."""
+    names = list(columns)
+    for values in zip(*(columns[name].tolist() for name in names), strict=True):
+        yield dict(zip(names, values, strict=True))

@@ -1,0 +1,109 @@
+"""`report.json`: what a backtest came to, and, where there are labels, how good it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow.parquet as pq
+
+from config.settings import Settings
+from streams import measures
+from streams.backtest import Backtest
+
+DAY = 86_400_000_000  # microseconds
+
+
+def report(test: Backtest, settings: Settings, begin: int | None = None, end: int | None = None) -> dict[str, Any]:
+    """Return the report of a finished run.
+
+    Parameters
+    ----------
+    begin, end
+        Event times (microseconds) that bound what is measured with labels; None for all.
+    """
+    stream = test.definition.name
+    found: dict[str, Any] = {
+        "stream": stream,
+        "rows": test.events + test.bad,
+        "events": test.events,
+        "bad_rows": test.bad,
+        "not_ready": test.not_ready,
+        "tested": test.tested,
+        "alerts": test.episodes,
+        "alert_units": test.alert_rows,
+        "epsilon": test.definition.rate,
+        "alert_rate": test.alert_rows / test.tested if test.tested else None,
+        "seconds": round(test.seconds, 3),
+        "events_per_second": round(test.events / test.seconds) if test.seconds else None,
+        "partitions": len(test.parts),
+        "basis": test.definition.promise.basis,
+        "guarantee": test.definition.promise.guarantee,
+        "build": test.audit.build,
+        "configuration": test.audit.configuration,
+        "signature": test.audit.signature,
+    }
+    if test.kept.label:
+        found |= _measured(test, settings, begin, end)
+    return found
+
+
+def _measured(test: Backtest, settings: Settings, begin: int | None, end: int | None) -> dict[str, Any]:
+    kept = test.kept
+    at, label, alert = np.concatenate(kept.at), np.concatenate(kept.label), np.concatenate(kept.alert)
+    score, p_value, key = np.concatenate(kept.score), np.concatenate(kept.p_value), np.array(kept.key)
+    inside = (at >= (begin if begin is not None else at.min(initial=0))) & (at <= (end if end is not None else at.max(initial=0)))
+    judged = inside & ~np.isnan(score)
+    # Ranks must be comparable between keys: where there is a p-value it is, a distance to one sensor's model is not.
+    rank = np.where(np.isnan(p_value), np.nan, 1.0 - p_value) if test.definition.name == "errors" else score
+    found: dict[str, Any] = {
+        "labelled": int(label[inside].sum()),
+        "labelled_tested": int(label[judged].sum()),
+        "roc_auc": measures.roc_auc(rank[judged], label[judged]),
+        "average_precision": measures.average_precision(rank[judged], label[judged]),
+        "precision_of_alerts": float(label[judged & alert].mean()) if (judged & alert).any() else None,
+        "recall_of_alerts": float(alert[judged & label].mean()) if (judged & label).any() else None,
+    }
+    if test.definition.name == "sensors":
+        found |= _windows(key, score, label, inside, settings.sensors.length)
+    if test.definition.name == "cards":
+        found["card_precision_at_100"] = measures.card_precision(score[judged], label[judged], key[judged], at[judged] // DAY)
+        found["cost"] = measures.weighted_cost(alert[judged], label[judged])
+    return found
+
+
+def _windows(key: Any, score: Any, label: Any, inside: Any, length: int) -> dict[str, Any]:
+    """Precision at k and distinct recall over all sensors: each its own ranking, then summed up."""
+    hits = found = k = 0.0
+    for name in np.unique(key):
+        mine = key == name
+        ready = ~np.isnan(score[mine]) & inside[mine]
+        one = measures.window_measures(score[mine], label[mine], length, ready)
+        if one["k"]:
+            k += one["k"]
+            hits += one["precision_at_k"] * one["k"]
+            found += one["distinct_recall"] * one["k"]
+    return {"precision_at_k": hits / k if k else None, "distinct_recall": found / k if k else None, "k": int(k)}
+
+
+def write_employees(out: Path) -> None:
+    """Write `employees.parquet` from `scores.parquet`: a row an employee, strangest first."""
+    table = pq.read_table(out / "scores.parquet", columns=["key", "at", "score", "p_value", "is_alert"])
+    table = table.filter(table["at"].is_valid())
+    found = table.group_by("key").aggregate(
+        [("at", "count"), ("score", "count"), ("is_alert", "sum"), ("p_value", "min"), ("score", "max"), ("at", "min"), ("at", "max")]
+    )
+    names = {
+        "key": "employee_id", "at_count": "postings", "score_count": "looks", "is_alert_sum": "alerting_looks",
+        "p_value_min": "smallest_p_value", "score_max": "largest_score", "at_min": "first_at", "at_max": "last_at",
+    }  # fmt: skip
+    found = found.select(list(names)).rename_columns(list(names.values()))
+    order = [("smallest_p_value", "ascending"), ("employee_id", "ascending")]
+    pq.write_table(found.sort_by(order), out / "employees.parquet", compression="zstd")
+
+
+def write(path: Path, found: dict[str, Any]) -> None:
+    """Write a report as indented JSON."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
