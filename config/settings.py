@@ -137,7 +137,7 @@ class Records(Section, frozen=True, kw_only=True):
 class Sensors(Section, frozen=True, kw_only=True):
     """The Normal Model of NorM."""
 
-    length: Annotated[int, whole(11, 4096, "readings")]
+    length: Annotated[int, whole(6, 4096, "readings")]
     normal_length: Annotated[int, whole(0, 1_000_000, "readings")]
     warm_up: Annotated[int, whole(0, 100_000_000, "readings")]
     calibration: Annotated[int, whole(0, 4096, "readings")]

@@ -134,7 +134,7 @@ def _amount(value: Any, name: str) -> Raw:
         return Raw(b"")
     if type(value) not in (Number, str):
         raise Refused(f"{name} is {_kind(value)}: wanted a decimal number in major units, as text or as a number")
-    return Raw(value.encode() if type(value) is Number else b'"' + value.encode(errors="replace") + b'"')
+    return Raw(value.encode() if type(value) is Number else json.dumps(value).encode())
 
 
 def _whole(value: Any, name: str) -> int | None:

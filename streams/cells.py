@@ -37,6 +37,7 @@ KINDS: dict[str, int] = {
 }  # every other column is text
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+_BLANKS = " \t"  # passed over around numbers and times
 _SWITCHES: dict[str, bool] = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -77,11 +78,11 @@ def of_text(names: Sequence[str], rows: Sequence[Sequence[str]], broken: dict[in
         elif kind == TIME:
             cells.times[name] = _times_of_text(column)
         elif kind == AMOUNT:
-            column = [None if text is None else text.strip() for text in column]
+            column = [None if text is None else text.strip(_BLANKS) for text in column]
         elif kind == WHOLE:
             column = [_whole(text) for text in column]
         elif kind == SWITCH:
-            column = [None if text is None else _SWITCHES.get(text.strip().lower(), text) for text in column]
+            column = [None if text is None else _SWITCHES.get(text.strip(_BLANKS).lower(), text) for text in column]
         cells.given[name] = column
     return cells
 
@@ -140,7 +141,8 @@ def of_arrow(batch: pa.RecordBatch, names: Sequence[str]) -> Cells:
 
 
 def _double(text: str | None) -> float:
-    return float(text) if text is not None and _NUMBER.fullmatch(text.strip()) else math.nan
+    bare = "" if text is None else text.strip(_BLANKS)
+    return float(bare) if _NUMBER.fullmatch(bare) else math.nan
 
 
 def _doubles(column: pa.Array) -> Floats:
@@ -155,7 +157,7 @@ def _times_of_text(column: Sequence[str | None]) -> Ints:
     for row in np.flatnonzero(np.isnan(seconds)).tolist():
         text = column[row]
         if text is not None:
-            out[row] = times.of_text(text.strip())
+            out[row] = times.of_text(text.strip(_BLANKS))
     return out
 
 
@@ -169,21 +171,21 @@ def _digits(column: pa.Array) -> list[Any]:
         if column.type != pa.float64():
             cells = [None if cell is None else str(np.float32(cell)) for cell in cells]
             return [None if cell is None or cell == "nan" else cell for cell in cells]
-        return [None if cell is None or math.isnan(cell) else cell for cell in cells]
+        return [None if cell is None or math.isnan(cell) else cell if math.isfinite(cell) else str(cell) for cell in cells]
     if pa.types.is_decimal(column.type):
         return [None if cell is None else format(cell, "f") for cell in cells]
-    return [cell if cell is None or isinstance(cell, int) else cell.strip() or None for cell in cells]
+    return [cell if cell is None or isinstance(cell, int) else cell.strip(_BLANKS) or None for cell in cells]
 
 
 def _whole(text: str | None) -> Any:
     """A whole number of a text, the text itself where it is none."""
-    stripped = text.strip() if text else ""
+    stripped = text.strip(_BLANKS) if text else ""
     return int(stripped) if re.fullmatch(r"-?[0-9]{1,18}", stripped) else text
 
 
 def _switch(cell: Any) -> Any:
     if isinstance(cell, str):
-        return _SWITCHES.get(cell.strip().lower(), cell or None)
+        return _SWITCHES.get(cell.strip(_BLANKS).lower(), cell or None)
     if isinstance(cell, float):
         return None if math.isnan(cell) else bool(cell) if cell in (0.0, 1.0) else cell
     return cell

@@ -24,6 +24,7 @@ LARGEST_VALUE = 1e15  # of a reading, an error, a hardness: beyond it nothing me
 LONGEST_ID = 256  # bytes of UTF-8: ids are kept in the state
 SEPARATOR = "\x1f"  # between the parts of a calibration key
 PART_NAMES = ("source_id", "class", "segment", "model", "model_version")
+FINITE = f"finite number within ±{LARGEST_VALUE:g}"
 _PLACEHOLDER = "-"
 
 
@@ -57,10 +58,7 @@ def out_of_range(values: Floats) -> NDArray[np.bool_]:
 
 def check_values(values: Floats, given: Sequence[object], name: str, refusals: Refusals) -> None:
     """Refuse measurements that are not finite or beyond ±LARGEST_VALUE."""
-    refusals.where(out_of_range(values), lambda row: f"{name} = {shown(given[row])}: {WANTED_VALUE}")
-
-
-WANTED_VALUE = f"wanted a finite number within ±{LARGEST_VALUE:g}"
+    refusals.where(out_of_range(values), lambda row: f"{name} = {shown(given[row])}: wanted a {FINITE}")
 
 
 def cards(

@@ -313,10 +313,10 @@ def _expand(
     for row in np.unique(owner[bad]).tolist():
         which = index[bad & (owner == row)].tolist()
         if found[row].values is UNSET:
-            letters.append(_letter(chunk, int(rows[row]), f"value = {shown(found[row].value)}: {fields.WANTED_VALUE}"))
+            letters.append(_letter(chunk, int(rows[row]), f"value = {shown(found[row].value)}: wanted a {fields.FINITE}"))
         else:
             size, rest = lengths[row], "the others are folded" if len(which) < lengths[row] else "nothing is left to fold"
-            reason = f"values: {len(which):,} of {size:,} readings are not what is {fields.WANTED_VALUE}; {rest}"
+            reason = f"values: {len(which):,} of {size:,} readings are no {fields.FINITE}; {rest}"
             letters.append(_letter(chunk, int(rows[row]), reason, tuple(which)))
     owner, index, value = owner[~bad], index[~bad], value[~bad]
     when = at[owner] + np.rint(index * (step[owner] * 1e6)).astype(np.int64)

@@ -55,7 +55,7 @@ def of_text(text: str) -> int:
     """
     try:
         return of_datetime(msgspec.convert(text, Moment))
-    except (msgspec.ValidationError, OverflowError):
+    except (ValueError, OverflowError):  # msgspec's ValidationError is a ValueError, and so is what lone surrogates raise
         return NO_TIME
 
 

@@ -71,7 +71,7 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         "cards.epsilon = 0: wanted a probability strictly between 0 and 1 (from NILOMETER_CARDS__EPSILON)",
         "metrics.port = 70000: wanted a port from 0 (any free one) to 65,535",
         "sensors.lenght: no such key; did you mean length?",
-        'sensors.length = "long": wanted a whole number of readings from 11 to 4,096',
+        'sensors.length = "long": wanted a whole number of readings from 6 to 4,096',
     ]
 
 
