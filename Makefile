@@ -10,8 +10,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # can make an environment. 3.12 first: most wheels exist for it.
 OLDEST := 3, 11
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < ($(OLDEST)))
-PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
+ifndef PYTHON
+PYTHON := $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
 	if $$p -c '$(USABLE)' >/dev/null 2>&1; then echo $$p; break; fi; done)
+endif
 VERSION := $(shell [ -n "$(PYTHON)" ] && $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null || echo none)
 
 # Touched when the environment is complete. Another Python or a changed pyproject.toml makes it stale.

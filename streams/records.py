@@ -22,11 +22,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET
 
 from config.settings import Settings
 from detectors.protocol import Columns, Ints
@@ -34,67 +34,11 @@ from state.keys import PackedKeys
 from streams import amounts, fields, times
 from streams.dead_letters import DeadLetter
 from streams.partition import Origins
+from streams.record_types import CardRecord, ErrorRecord, PostingRecord, SensorRecord
 from streams.refusals import Refusals, Refused, shown
-from streams.times import Moment
 from streams.transport.chunk import NULL, Chunk
 
-NOTHING = Raw(b"")
 LONGEST_STEP = 86_400.0  # seconds between two readings of a frame
-
-
-class SensorRecord(msgspec.Struct, gc=False):
-    """A reading, or a frame of them."""
-
-    sensor_id: str
-    at: float | Moment
-    value: float | UnsetType = UNSET
-    step: float | UnsetType = UNSET
-    values: list[float] | UnsetType = UNSET
-    v: Literal[1] = 1
-
-
-class CardRecord(msgspec.Struct, gc=False):
-    """A card transaction."""
-
-    card_id: str
-    transaction_id: str
-    at: float | Moment
-    amount: Raw = NOTHING
-    amount_minor: int | None = None
-    mode: str | None = None
-    address_match: bool | int | None = None
-    credit_limit: Raw = NOTHING
-    merchant_id: str | None = None
-    employee_id: str | None = None
-    currency: str | None = None
-    v: Literal[1] = 1
-
-
-class PostingRecord(msgspec.Struct, gc=False):
-    """An accounting posting."""
-
-    employee_id: str
-    at: float | Moment
-    amount: Raw = NOTHING
-    amount_minor: int | None = None
-    limit: Raw = NOTHING
-    approval_limit: Raw = NOTHING
-    currency: str | None = None
-    v: Literal[1] = 1
-
-
-class ErrorRecord(msgspec.Struct, gc=False):
-    """A model's error at one event, and how hard the event was."""
-
-    source_id: str
-    at: float | Moment
-    error: float
-    hardness: float
-    class_: str | None = msgspec.field(default=None, name="class")
-    segment: str | None = None
-    model: str | None = None
-    model_version: str | None = None
-    v: Literal[1] = 1
 
 
 @dataclass(slots=True)

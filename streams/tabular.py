@@ -7,13 +7,11 @@ the file has a column `timestamp`, which then stands for the Kafka record's own.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,82 +21,13 @@ from detectors.protocol import Columns, Floats, Ints
 from streams import amounts, cells, fields, times
 from streams.cells import Cells
 from streams.errors import UserError
-from streams.records import DECODERS
+from streams.json_lines import read_lines
+from streams.layouts import LAYOUTS, TableBatch, to_json
 from streams.refusals import Refusals
-from streams.times import Moment
-from streams.transport.chunk import NULL, Chunk
+
+__all__ = ["LAYOUTS", "TableBatch", "count_rows", "read", "to_json"]
 
 BATCH = 65_536  # rows read at once
-_YEAR_1 = -62_135_596_800_000_000  # microseconds
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """A stream's columns in files: `key` is the Kafka key; one of `amount` and `amount_minor` is required where the stream has amounts."""
-
-    key: str
-    required: tuple[str, ...]
-    optional: tuple[str, ...]
-    amounts: bool = False
-
-    @property
-    def all(self) -> tuple[str, ...]:
-        return (*self.required, *(("amount", "amount_minor") if self.amounts else ()), *self.optional, "label", "timestamp")
-
-
-LAYOUTS: Mapping[str, Layout] = {
-    "sensors": Layout("sensor_id", ("sensor_id", "at", "value"), ()),
-    "cards": Layout(
-        "card_id", ("transaction_id", "card_id", "at"),
-        ("mode", "address_match", "credit_limit", "merchant_id", "employee_id", "currency"), amounts=True,
-    ),
-    "employees": Layout("employee_id", ("employee_id", "at"), ("limit", "approval_limit", "currency"), amounts=True),
-    "errors": Layout("source_id", ("source_id", "at", "error", "hardness"), ("class", "segment", "model", "model_version")),
-}  # fmt: skip
-
-
-@dataclass(slots=True)
-class TableBatch:
-    """Consecutive rows of a file.
-
-    Attributes
-    ----------
-    first_row
-        The file's row (from 0) of the first.
-    columns
-        The good rows as a detector's columns.
-    rows
-        Their places in this batch.
-    keys
-        Every row's Kafka key; None where it has none.
-    bad
-        The others' places, in order, with the reason.
-    label
-        Doubles, NaN where a row has none; None if the file has no labels.
-    texts
-        Columns of the good rows that no detector reads: cards have "transaction_id" and "employee_id".
-    values
-        Every row as its JSON record, made when asked for (`record`).
-    """
-
-    first_row: int
-    columns: Columns
-    rows: Ints
-    keys: list[bytes | None]
-    bad: list[tuple[int, str]]
-    label: Floats | None
-    texts: dict[str, list[str | None]]
-    values: Cells | list[bytes]
-    stream: str = field(default="")
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def record(self, place: int) -> tuple[bytes | None, bytes]:
-        """The Kafka key and JSON value of a row, good or bad, that decode to what the row says."""
-        if isinstance(self.values, Cells):
-            return self.keys[place], to_json(self.stream, self.values, place)
-        return self.keys[place], self.values[place]
 
 
 def read(stream: str, path: Path, settings: Settings, batch: int = BATCH) -> Iterator[TableBatch]:
@@ -111,7 +40,7 @@ def read(stream: str, path: Path, settings: Settings, batch: int = BATCH) -> Ite
     """
     suffix = path.suffix.lower()
     if suffix in (".jsonl", ".ndjson"):
-        return _read_lines(stream, path, settings, batch)
+        return read_lines(stream, path, settings, batch)
     if suffix == ".csv":
         return _read_cells(stream, _csv(path, stream, batch), settings)
     if suffix in (".parquet", ".pq"):
@@ -122,33 +51,6 @@ def read(stream: str, path: Path, settings: Settings, batch: int = BATCH) -> Ite
 def count_rows(path: Path) -> int | None:
     """How many rows a file has, for a progress bar; None where only reading it would tell."""
     return int(pq.read_metadata(path).num_rows) if path.suffix.lower() in (".parquet", ".pq") else None
-
-
-def to_json(stream: str, rows: Cells, place: int) -> bytes:
-    """The JSON record of a row, as `replay` writes it: event times in RFC 3339, amounts by the digits of the file."""
-    record: dict[str, Any] = {}
-    for name in LAYOUTS[stream].all:
-        if name not in rows.given or name in ("label", "timestamp"):
-            continue
-        given, kind = rows.given[name][place], cells.KINDS.get(name, cells.TEXT)
-        if kind == cells.TIME and rows.times[name][place] != times.NO_TIME:
-            given = _when(int(rows.times[name][place]))
-        elif kind == cells.NUMBER and given is not None:
-            number = float(rows.numbers[name][place])
-            given = number if np.isfinite(number) else str(given)
-        if given is not None:
-            record[name] = given
-    try:
-        return msgspec.json.encode(record)
-    except (UnicodeEncodeError, ValueError):  # bytes that were no UTF-8: the record layer refuses them, too
-        import json
-
-        return json.dumps(record).encode()
-
-
-def _when(at: int) -> Any:
-    """RFC 3339, or seconds before the year 1, which it cannot write."""
-    return times.written(at) if at >= _YEAR_1 else at / 1e6
 
 
 def _read_cells(stream: str, batches: Iterator[Cells], settings: Settings) -> Iterator[TableBatch]:
@@ -312,84 +214,3 @@ def _names(path: Path, stream: str, header: Sequence[str]) -> list[str]:
         optional = ", ".join((*layout.optional, "label", "timestamp"))
         raise UserError(f"{path}: {wrong}; it has {', '.join(header) or 'none'}, {stream} want {wanted}[, {optional}]")
     return [name for name in layout.all if name in header]
-
-
-class _Beside(msgspec.Struct, gc=False):
-    """What a line may carry beside its record."""
-
-    label: float | bool | None = None
-    timestamp: float | Moment | None = None
-
-
-def _read_lines(stream: str, path: Path, settings: Settings, batch: int) -> Iterator[TableBatch]:
-    """JSON lines are records already: each goes through the record layer under its own id as the Kafka key."""
-    first = 0
-    with path.open("rb") as file:
-        while lines := list(islice(_filled(file), batch)):
-            yield _line_batch(stream, lines, first, settings)
-            first += len(lines)
-
-
-def _filled(file: BinaryIO) -> Iterator[bytes]:
-    """Lines that are not blank."""
-    for line in file:
-        stripped = line.strip()
-        if stripped:
-            yield stripped
-
-
-def _line_batch(stream: str, lines: list[bytes], first: int, settings: Settings) -> TableBatch:
-    beside = [_beside(line) for line in lines]
-    keys = [_key(line, LAYOUTS[stream].key) for line in lines]
-    stamps = np.array([-1 if b.timestamp is None else int(times.of_mixed([b.timestamp])[0]) // 1000 for b in beside], np.int64)
-    decoded = DECODERS[stream](_chunk(keys, lines, stamps), settings)
-    bad = [(letter.offset, letter.reason) for letter in decoded.dead]
-    columns, rows, texts = decoded.columns, decoded.record, decoded.texts
-    events = np.bincount(rows, minlength=len(lines))
-    frames = set(np.flatnonzero(events > 1).tolist())
-    if frames or len({place for place, _ in bad} & set(rows.tolist())):
-        frames |= {place for place, _ in bad}
-        keep = np.array([at for at, row in enumerate(rows.tolist()) if row not in frames], np.int64)
-        named = {place for place, _ in bad}
-        bad += [(place, "values: a file has one reading a row, wanted value") for place in frames - named]
-        columns = Columns(columns.keys.take(keep), columns.at[keep], {name: column[keep] for name, column in columns.fields.items()})
-        rows = rows[keep]
-    labels = np.array([np.nan if b.label is None else float(b.label) for b in beside])
-    label = None if np.isnan(labels).all() else labels
-    return TableBatch(first, columns, rows, keys, sorted(bad), label, texts, lines, stream)
-
-
-def _beside(line: bytes) -> _Beside:
-    try:
-        return msgspec.json.decode(line, type=_Beside)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _Beside()
-
-
-def _key(line: bytes, name: str) -> bytes | None:
-    try:
-        text = msgspec.json.decode(line).get(name)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AttributeError):
-        import json
-
-        try:
-            text = json.loads(line).get(name)
-        except (ValueError, RecursionError, AttributeError):
-            return None
-    return text.encode(errors="surrogatepass") if isinstance(text, str) and text else None
-
-
-def _chunk(keys: Sequence[bytes | None], values: Sequence[bytes], timestamps: Ints) -> Chunk:
-    """The chunk that a topic of these records would give, offsets counted from 0."""
-    n = len(values)
-    key_lengths = np.array([0 if key is None else len(key) for key in keys], np.int64)
-    value_lengths = np.array([len(value) for value in values], np.int64)
-    null = np.array([key is None for key in keys])
-    stop = np.cumsum(key_lengths)
-    total = int(stop[-1]) if n else 0
-    value_stop = total + np.cumsum(value_lengths)
-    buffer = np.frombuffer(bytearray(b"".join([key or b"" for key in keys]) + b"".join(values)) or bytearray(1), np.uint8)
-    return Chunk(
-        "", 0, 0, n, np.arange(n), timestamps, buffer,
-        np.where(null, NULL, stop - key_lengths), np.where(null, NULL, stop), value_stop - value_lengths, value_stop,
-    )  # fmt: skip

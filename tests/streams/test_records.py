@@ -16,14 +16,12 @@ from hypothesis import strategies as st
 
 from config.load import defaults, replaced
 from config.settings import Settings
+from state.keys import PackedKeys
 from streams import amounts, careful, fields, times
+from streams.record_types import CardRecord, ErrorRecord, PostingRecord, SensorRecord
 from streams.records import DECODERS as DECODE
 from streams.records import (
-    CardRecord,
     Decoded,
-    ErrorRecord,
-    PostingRecord,
-    SensorRecord,
     decode_cards,
     decode_employees,
     decode_errors,
@@ -442,7 +440,7 @@ def test_the_calibration_key_holds_whatever_parts_are_given() -> None:
 
 @given(st.lists(st.text(max_size=12), min_size=1, max_size=8))
 def test_hashes_have_63_bits_and_depend_on_the_text_alone(texts: list[str]) -> None:
-    packed = fields.PackedKeys.pack(texts)
+    packed = PackedKeys.pack(texts)
     reference = []
     for text in texts:
         h = 0xCBF29CE484222325
