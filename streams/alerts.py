@@ -39,14 +39,18 @@ class Audit:
     signature: str  # the settings that shape the detector's state
 
 
-def cloud_event(report: Report, *, stream: str, partition: int, last_cut: int, detector: Detector, promise: Promise, audit: Audit) -> dict[str, Any]:
-    """Return the alert as a CloudEvents 1.0 structure (JSON-like), its numbers finite or null."""
+def cloud_event(
+    report: Report, *, stream: str, partition: int, last_cut: int, detector: Detector, promise: Promise, audit: Audit, parts: dict[str, str]
+) -> dict[str, Any]:
+    """Return the alert as a CloudEvents 1.0 structure (JSON-like), its numbers finite or null.
+
+    `parts` names what the key of the state consists of; "key" among them is the sensor, card, employee or source.
+    """
     step = report.transition
     episode = report.episode.hex()
-    key = step.key.decode("utf-8", "replace")
     data: dict[str, Any] = {
         "stream": stream,
-        "key": key,
+        **parts,
         "at": instant(report.at),
         "detector": detector.name,
         "test": detector.tests[step.test],
@@ -93,7 +97,7 @@ def cloud_event(report: Report, *, stream: str, partition: int, last_cut: int, d
         "id": episode if step.number == 0 else f"{episode}.{step.number}",
         "source": f"/nilometer/{stream}",
         "type": f"nilometer.alert.{step.phase}",
-        "subject": key,
+        "subject": parts["key"],
         "time": instant(report.at),
         "datacontenttype": "application/json",
         "data": data,

@@ -85,7 +85,9 @@ def create_topics(create: Callable[[str, int], None], settings: Settings, stream
     create(prefix + topics.DEAD_LETTERS, 1)
 
 
-def assemble(settings: Settings, *, broker_url: str, tail: Callable[[str], AsyncIterator[bytes]], metrics: Metrics | None = None) -> Pipeline:
+def assemble(
+    settings: Settings, *, broker_url: str, tail: Callable[[str], AsyncIterator[bytes]], metrics: Metrics | None = None
+) -> Pipeline:
     """Put a worker together: the agents of the enabled streams on one Faust app.
 
     Parameters
@@ -143,7 +145,7 @@ def assemble(settings: Settings, *, broker_url: str, tail: Callable[[str], Async
 def _watch(app: App, topic: str, watcher: Watcher) -> None:
     """One actor, one queue, one fold a partition: one that waits or stumbles holds up no other."""
 
-    async def watch(chunks: AsyncIterator[Any]) -> None:
+    async def watch(chunks: Any) -> None:
         async for chunk in chunks:
             await watcher.watch(chunk)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ class Backtest:
         starts = np.flatnonzero(np.diff(hour, prepend=hour[0] if self._hour is None else self._hour))
         self._hour = int(hour[-1])
         edges = [0, *starts.tolist(), len(batch)]
-        return [(a, b, a in starts) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+        return [(a, b, a in starts) for a, b in pairwise(edges) if b > a]
 
     def _adopt_merged(self, offsets: Ints, number: Ints, first: int) -> None:
         inputs = merged([part.detector.contribution(part.state) for part in self.parts])
@@ -154,6 +155,7 @@ class Backtest:
             event = alerts.cloud_event(
                 report, stream=part.stream, partition=part.number, last_cut=part.last_cut,
                 detector=part.detector, promise=self.definition.promise, audit=self.audit,
+                parts=self.definition.parts(report.transition.key),
             )  # fmt: skip
             self._alerts.write(alerts.encode(event) + b"\n")
             self.episodes += report.transition.phase == "opened"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 TOPIC = "dead-letters"
 LARGEST_REASON = 1_000  # characters
+LARGEST_VALUE = 900_000  # bytes: with its headers a letter must not be larger than a broker takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,4 +35,10 @@ class DeadLetter:
         ]
         if self.indices:
             headers.append(("nilometer-indices", ",".join(map(str, self.indices)).encode()))
+        if self.value is not None and len(self.value) > LARGEST_VALUE:
+            headers.append(("nilometer-cut-from", str(len(self.value)).encode()))
         return headers
+
+    def body(self) -> bytes | None:
+        """The original bytes; of a value too large to be sent on, its beginning (a header says so)."""
+        return self.value if self.value is None else self.value[:LARGEST_VALUE]

@@ -23,6 +23,11 @@ class Forwarded:
     headers: tuple[tuple[str, bytes], ...]
 
 
+def only_key(key: bytes) -> dict[str, str]:
+    """A key that is one thing: the sensor, card or employee."""
+    return {"key": key.decode("utf-8", "replace")}
+
+
 @dataclass(frozen=True, slots=True)
 class Definition:
     """One stream: what it reads, how it judges, what an alert of it promises.
@@ -43,6 +48,8 @@ class Definition:
         Whether every verdict goes to the score log.
     merges
         Whether partitions contribute to inputs merged over the whole stream.
+    parts
+        What a key of the state consists of, by name; "key" is the one that people know.
     forward
         Records to be made from those of a chunk.
     """
@@ -55,6 +62,7 @@ class Definition:
     rate: float
     scores: bool
     merges: bool = False
+    parts: Callable[[bytes], dict[str, str]] = only_key
     forward: Callable[[Chunk, Decoded], Iterable[Forwarded]] | None = None
 
     def partition(self, number: int) -> Partition:

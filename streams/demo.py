@@ -44,7 +44,7 @@ def pumps() -> Iterator[Record]:
     """Four pumps: sines on a random walk, and stretches of another frequency."""
     for seed in count():
         made = simulate_sensors(
-            anomalies=8, noise=5.0, length=336, period=168, points=20_000, sensors=4, seed=seed, start=(START + seed * 20_000) * 1_000_000
+            anomalies=12, noise=5.0, length=336, period=168, points=40_000, sensors=4, seed=seed, start=(START + seed * 40_000) * 1_000_000
         )
         for name, at, value in zip(made["sensor_id"].tolist(), made["at"].tolist(), made["value"].tolist(), strict=True):
             key = name.replace("sensor", "pump")
@@ -75,8 +75,8 @@ def postings() -> Iterator[Record]:
     """Forty employees, half with amounts of the 1990 census's shape; two of each half like to stay just below what needs approval."""
     days = 90.0
     for seed in count():
-        halves = [simulate_postings, census_postings]
-        made = [half(employees=20, postings=12_000, fraudsters=2, fraud_share=0.15, days=days, seed=2 * seed + i) for i, half in enumerate(halves)]
+        fleet: dict[str, Any] = {"employees": 20, "postings": 12_000, "fraudsters": 2, "fraud_share": 0.15, "days": days}
+        made = [simulate_postings(**fleet, seed=2 * seed), census_postings(**fleet, seed=2 * seed + 1)]
         shift = (START - 1_767_225_600 + int(seed * days * DAY)) * 1_000_000  # the simulators begin on 2026-01-01
         rows = [(row["at"] + shift, half, row) for half, part in enumerate(made) for row in _rows(part)]
         for at, half, row in sorted(rows, key=lambda r: r[0]):
@@ -117,7 +117,7 @@ def unreadable() -> Iterator[Record]:
 
 async def produce(broker: Broker, settings: Settings) -> None:
     """Produce for ever, each flow at its own pace (records a second)."""
-    flows = {
+    flows: dict[str, list[tuple[Iterator[Record], float]]] = {
         "sensors": [(taxi(), 600), (pumps(), 2_400), (unreadable(), 0.5)],
         "cards": [(payments(), 1_000)],
         "employees": [(postings(), 1_200)],

@@ -122,9 +122,7 @@ def _step(  # type: ignore[no-untyped-def]
         if critical[row]:
             now[_CRITICAL] = 1
         max_score[slot, t] = max(max_score[slot, t], score[row])
-        if risen or (
-            new_unit and (max_score[slot, t] > reported_score[slot, t] or now[_UNITS] >= 2 * reported_units[slot, t])
-        ):
+        if risen or (new_unit and (max_score[slot, t] > reported_score[slot, t] or now[_UNITS] >= 2 * reported_units[slot, t])):
             reported_units[slot, t] = now[_UNITS]
             reported_score[slot, t] = max_score[slot, t]
             k = _report(out, scores, k, row, slot, t, UPDATED, numbers, max_score, reports)
@@ -197,7 +195,7 @@ class Episodes:
 
     def identity(self, transition: Transition) -> bytes:
         """The id of a transition's episode: that of its first alert."""
-        return self._slab["id"][transition.slot, transition.test].tobytes()
+        return bytes(self._slab["id"][transition.slot, transition.test])
 
     def name(self, transition: Transition, identity: bytes) -> None:
         """Give a newly opened episode its id."""

@@ -33,14 +33,17 @@ class _Quiet(WSGIRequestHandler):
 class HealthServer:
     """Serves until closed; port 0 takes any free one (`port` tells which)."""
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry, health: Callable[[], Answer], ready: Callable[[], Answer]) -> None:
+    def __init__(
+        self, host: str, port: int, registry: CollectorRegistry, health: Callable[[], Answer], ready: Callable[[], Answer]
+    ) -> None:
         metrics = make_wsgi_app(registry)
         answers = {"/healthz": health, "/readyz": ready}
 
         def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
             path = environ.get("PATH_INFO", "")
             if path == "/metrics":
-                return metrics(environ, start_response)
+                scraped: Iterable[bytes] = metrics(environ, start_response)
+                return scraped
             if path not in answers:
                 start_response("404 Not Found", [("Content-Type", "text/plain")])
                 return [b"try /metrics, /healthz or /readyz\n"]

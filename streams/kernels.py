@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def compile_kernels(stream: str) -> None:
     """Fold a handful of events, so that every kernel on the way is compiled and on disk."""
     part = definition(stream, load()).partition(0)
     n = 4
-    fields = {name: np.ones(n, dtype) for name, dtype in part.detector.fields.items()}
+    fields: dict[str, Any] = {name: np.ones(n, dtype) for name, dtype in part.detector.fields.items()}
     columns = Columns(PackedKeys.pack(["a"] * n), np.arange(n, dtype=np.int64), fields)
     run(part.fold(columns, Origins.of_record(part.topic, 0, np.arange(n), np.zeros(n, np.int64)), n))
 

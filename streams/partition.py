@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -150,7 +151,7 @@ class Partition:
         first = 0
         while first < len(columns):
             rest = columns.span(first, len(columns))
-            rest = rest.span(0, admit(self.detector, self.state, rest, lambda gone, at=rest.at[0]: self._evict(gone, int(at), reports)))
+            rest = rest.span(0, admit(self.detector, self.state, rest, partial(self._evict, int(rest.at[0]), reports)))
             verdicts = self.detector.process(self.state, rest)
             self._tell(rest, verdicts, origins, first, reports)
             parts.append(verdicts)
@@ -234,9 +235,9 @@ class Partition:
                 )
             )
 
-    def _evict(self, slots: Ints, at: int, reports: list[Report]) -> None:
-        for step in self.episodes.evict(self.state.keys, slots):
-            reports.append(Report(step, self.episodes.identity(step), None, at, None, step.max_score, np.nan, np.nan))
+    def _evict(self, at: int, reports: list[Report], slots: Ints) -> None:
+        ended = self.episodes.evict(self.state.keys, slots)
+        reports += [Report(step, self.episodes.identity(step), None, at, None, step.max_score, np.nan, np.nan) for step in ended]
         self.episodes.clear(slots)
 
     def _identity(self, step: Transition, origin: Coordinates) -> bytes:

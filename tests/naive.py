@@ -319,8 +319,8 @@ def card_verdicts(events, spans, modes, n0, calibration, form="paper"):
     return verdicts
 
 
-
 # --------------------------------------------------------------------------------------------------------------- Benford
+
 
 def leading_digits(amount, places=1):
     """The first significant digits of a whole number, read off its text; a single digit is followed by a 0."""
@@ -427,7 +427,6 @@ def benford_looks(postings, references, alpha, window, minimum_expected, exponen
             outcome["reason"] = "not testable"
             e["window"] = []
     return said
-
 
 
 # -------------------------------------------------------------------------------------------------------------- episodes

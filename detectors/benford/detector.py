@@ -10,7 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.benford.explain import explain_look
-from detectors.benford.fold import BLOCK, COUNT, ENTRY, LARGEST_DETAIL, LIMIT_HIGH, LIMIT_LOW, NO_LIMIT, ROOM, UNITS_A_YEAR, YEAR, fold_postings
+from detectors.benford.fold import (
+    BLOCK,
+    COUNT,
+    ENTRY,
+    LARGEST_DETAIL,
+    LIMIT_HIGH,
+    LIMIT_LOW,
+    NO_LIMIT,
+    ROOM,
+    UNITS_A_YEAR,
+    YEAR,
+    fold_postings,
+)
 from detectors.benford.looks import NO_YEAR, first_day
 from detectors.protocol import Build, Columns, Explanation, Ints, Verdicts
 from state.arena import Arena

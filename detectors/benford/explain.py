@@ -64,8 +64,8 @@ def explain_look(detail: Floats) -> Explanation:
             "cramers_v": numbers["cramers_v"],
             "digit": digit,
             "driving_postings": [
-                {"amount": money(int(amount)), "posting": int(number), "at": _instant(int(at)), "partition": int(part), "offset": int(offset)}
-                for amount, number, at, part, offset in postings
+                {"amount": money(int(amount)), "posting": int(number), "at": _instant(int(at)), "partition": int(p), "offset": int(o)}
+                for amount, number, at, p, o in postings
             ],
         },
         f"the leading digits of a log-normal law with mu = {numbers['mu']:.3f} and sigma = {numbers['sigma']:.3f} (of log10 of the amount,"

@@ -6,6 +6,7 @@ from config.settings import Settings
 from detectors.hardness.detector import HardnessDetector
 from streams.alerts import Promise
 from streams.definitions import Definition
+from streams.fields import parts_of_key
 from streams.records import decode_errors
 
 
@@ -34,4 +35,11 @@ def define(settings: Settings) -> Definition:
         ),
         rate=own.epsilon,
         scores=own.scores,
+        parts=_parts,
     )
+
+
+def _parts(key: bytes) -> dict[str, str]:
+    """A calibration key: the source, and what else its events are told apart by."""
+    parts = parts_of_key(key)
+    return {"key": parts.pop("source_id", ""), **parts}

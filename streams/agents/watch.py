@@ -23,6 +23,7 @@ from streams.definitions import Definition
 from streams.metrics import Metrics
 from streams.partition import Origins, Outcome, Partition
 from streams.transport.chunk import Chunk
+from streams.transport.cutting import from_position
 
 HOUR = 3_600 * MICROSECONDS  # inputs from outside are adopted once an hour of event time
 
@@ -74,8 +75,12 @@ class Watcher:
     async def watch(self, chunk: Chunk) -> None:
         """Fold one chunk and wait until everything it led to is delivered."""
         part = self.partitions.get(chunk.partition)
-        if part is None or chunk.next <= part.next:
+        rest = None if part is None else from_position(chunk, part.next or chunk.first)
+        if part is None or rest is None:
             return  # given away, or folded already: a chunk that was under way during a rebalance
+        await self._fold(part, rest)
+
+    async def _fold(self, part: Partition, chunk: Chunk) -> None:
         await self._adopt(part)
         started = time.perf_counter()
         decoded = self.definition.decode(chunk)
@@ -137,7 +142,7 @@ class Watcher:
     async def _send_alert(self, part: Partition, report: Any) -> Awaitable[Any]:
         event = alerts.cloud_event(
             report, stream=part.stream, partition=part.number, last_cut=part.last_cut,
-            detector=part.detector, promise=self.definition.promise, audit=self.audit,
+            detector=part.detector, promise=self.definition.promise, audit=self.audit, parts=self.definition.parts(report.transition.key),
         )  # fmt: skip
         data = event["data"]
         self.metrics.alerts.labels(part.stream, data["test"], data["phase"], data["severity"]).inc()
@@ -145,7 +150,7 @@ class Watcher:
 
     async def _send_letter(self, chunk: Chunk, letter: DeadLetter) -> Awaitable[Any]:
         self.metrics.dead_letters.labels(self.definition.name).inc(max(1, len(letter.indices)))
-        return await self.outlet(topics.DEAD_LETTERS, letter.key, letter.value, headers=letter.headers())
+        return await self.outlet(topics.DEAD_LETTERS, letter.key, letter.body(), headers=letter.headers())
 
     async def _send_scores(self, part: Partition, chunk: Chunk, columns: Any, origins: Origins, outcome: Outcome) -> list[Awaitable[Any]]:
         if outcome.skipped:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from streams.backtest import Backtest
 
 
-
 class StreamName(StrEnum):
     """The four streams."""
 
@@ -92,8 +91,6 @@ def _feed(test: Backtest, stream: str, file: Path, settings: Any) -> None:
             progress.update(task, advance=len(batch), description=f"folding {stream}")
 
 
-
-
 def _time(text: str | None, option: str) -> int | None:
     """An event time in microseconds."""
     if text is None:
@@ -116,7 +113,9 @@ def _say(found: dict[str, Any], out: Path) -> None:
         line("bad rows", f"{found['bad_rows']:,} (each has its reason in scores.parquet)")
     line("not ready", f"{found['not_ready']:,} (their keys were still warming up)")
     if found["tested"]:
-        line("alerting", f"{found['alert_units']:,} of {found['tested']:,} tested ({found['alert_rate']:.3%}; budget {found['epsilon']:.3%})")
+        line(
+            "alerting", f"{found['alert_units']:,} of {found['tested']:,} tested ({found['alert_rate']:.3%}; budget {found['epsilon']:.3%})"
+        )
     else:
         line("alerting", "nothing was tested: the file is shorter than the warm-up of each key")
     line("alerts", f"{found['alerts']:,} episodes")

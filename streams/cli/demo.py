@@ -63,7 +63,8 @@ async def _run(settings: Settings, metrics: Any, seconds: float, console: Consol
     from streams.transport.tail import memory_tail
 
     broker = Broker.named("demo")
-    create_topics(broker.create_topic, settings, settings.streams.enabled)
+    bounded = {"retention.bytes": str(64 << 20)}  # a demo may run for days
+    create_topics(lambda name, partitions: broker.create_topic(name, partitions, bounded), settings, settings.streams.enabled)
     pipeline = assemble(settings, broker_url="memory://demo", tail=lambda topic: memory_tail(broker, topic), metrics=metrics)
     try:
         server = HealthServer(settings.metrics.host, settings.metrics.port, metrics.registry, pipeline.healthy, pipeline.ready)
@@ -231,7 +232,10 @@ class Screen:
         colour = {"critical": "bold red", "warning": "yellow"}[data["severity"]]
         words = "; ".join(data["reasons"][:2])
         return Text.assemble(
-            (f"{data['severity']:<9}", colour), (f"{data['stream']} {data['key']}", "bold"), f"  {data['at'][:19].replace('T', ' ')}  ", words
+            (f"{data['severity']:<9}", colour),
+            (f"{data['stream']} {data['key']}", "bold"),
+            f"  {data['at'][:19].replace('T', ' ')}  ",
+            words,
         )
 
     def farewell(self, console: Console, summary: dict[str, Any]) -> None:
@@ -242,6 +246,6 @@ class Screen:
             console.print(self.line(event))
         console.print()
         console.print(
-            f"{sum(summary['events'].values()):,} events in {summary['seconds']} s. Longer: make demo ARGS=\"--seconds 300\". "
+            f'{sum(summary["events"].values()):,} events in {summary["seconds"]} s. Longer: make demo ARGS="--seconds 300". '
             "On a file of your own: nilometer backtest --help."
         )

@@ -92,7 +92,9 @@ def test_a_rise_in_severity_is_told_at_once():
 
 
 def test_a_silent_key_is_closed_by_the_time_of_the_others():
-    keys, columns, verdicts = stream([("b", 0, True, False, 5), ("a", 0, True, False, 5), ("c", 999, False, False, 0), ("c", 1, False, False, 0)])
+    keys, columns, verdicts = stream(
+        [("b", 0, True, False, 5), ("a", 0, True, False, 5), ("c", 999, False, False, 0), ("c", 1, False, False, 0)]
+    )
     found = Episodes(1, 3, 1000).step(keys, columns, verdicts)
     assert [(t.kind, t.key, t.row) for t in found[2:]] == [(SILENT, b"a", 3), (SILENT, b"b", 3)]
 

@@ -1,0 +1,79 @@
+"""A worker on an embedded broker, fed with a file: what it said of each row, to hold against a backtest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from config.settings import Settings
+from streams import topics
+from streams.app import assemble, create_topics
+from streams.engine import run
+from streams.tabular import read
+from streams.transport.broker import Broker
+from streams.transport.tail import memory_tail
+
+# Said of every event in the score log beside the columns that scores.parquet shares with it.
+COORDINATES = ("stream", "partition", "through", "offset", "index", "key")
+
+
+@dataclass
+class Said:
+    """What a live run left in its topics."""
+
+    rows: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)  # by (partition, offset)
+    alerts: list[bytes] = field(default_factory=list)
+    cuts: list[bytes] = field(default_factory=list)
+    letters: list[tuple[int, int, str]] = field(default_factory=list)  # partition, offset, reason
+    states: dict[int, bytes] = field(default_factory=dict)
+
+
+def live(stream: str, file: Path, settings: Settings, name: str, pause_every: int = 3_000) -> Said:
+    """Produce a file's rows as `replay` would while a worker folds them, until all is folded."""
+    broker = Broker.named(name)
+    create_topics(broker.create_topic, settings, settings.streams.enabled)
+    pipeline = assemble(settings, broker_url=f"memory://{name}", tail=lambda topic: memory_tail(broker, topic))
+    watcher = pipeline.watchers[stream]
+    source = topics.source(stream)
+
+    async def feed() -> None:
+        count = 0
+        for batch in read(stream, file, settings):
+            for place in range(len(batch)):
+                key, value = batch.record(place)
+                broker.produce(source, key, value, partition=None if key else 0)
+                count += 1
+                if count % pause_every == 0:
+                    await asyncio.sleep(0.01)
+        while any(part.next < broker.end_offset(source, number) for number, part in watcher.partitions.items()) or not watcher.partitions:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)  # what the last chunk sent is on its way
+
+    try:
+        asyncio.run(run(pipeline.app, feed()))
+        return _said(broker, stream, settings, {number: part.freeze() for number, part in watcher.partitions.items()})
+    finally:
+        pipeline.executor.shutdown()
+        Broker.forget(name)
+
+
+def _said(broker: Broker, stream: str, settings: Settings, states: dict[int, bytes]) -> Said:
+    said = Said(states=states)
+    for number in range(settings.streams.partitions):
+        for record in broker.read(topics.scores(stream), number):
+            columns = msgspec.json.decode(record.value)
+            names = [name for name in columns if name not in COORDINATES]
+            for i, offset in enumerate(columns["offset"]):
+                said.rows[number, offset] = {name: columns[name][i] for name in names}
+        said.alerts += [record.value for record in broker.read(topics.alerts(stream), number)]
+        said.cuts += [record.value for record in broker.read(topics.cuts(stream), number)]
+    for record in broker.read(topics.DEAD_LETTERS, 0):
+        headers = defaultdict(bytes, record.headers)
+        where = int(headers["nilometer-partition"]), int(headers["nilometer-offset"])
+        said.letters.append((*where, headers["nilometer-reason"].decode()))
+    return said
