@@ -37,6 +37,8 @@ KINDS: dict[str, int] = {
 }  # every other column is text
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_NAIVE = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d+)?", re.ASCII)
 _BLANKS = " \t"  # passed over around numbers and times
 _SWITCHES: dict[str, bool] = {"true": True, "false": False, "1": True, "0": False}
 
@@ -151,13 +153,14 @@ def _doubles(column: pa.Array) -> Floats:
 
 
 def _times_of_text(column: Sequence[str | None]) -> Ints:
-    """Microseconds of cells that hold seconds since 1970 or RFC 3339."""
+    """Microseconds of cells that hold seconds since 1970, RFC 3339, or a date or time without an offset, which is taken as UTC."""
     seconds = np.array([_double(text) for text in column], np.float64)
     out = times.of_seconds(seconds)
     for row in np.flatnonzero(np.isnan(seconds)).tolist():
         text = column[row]
         if text is not None:
-            out[row] = times.of_text(text.strip(_BLANKS))
+            bare = text.strip(_BLANKS)
+            out[row] = times.of_text(f"{bare}T00:00:00Z" if _DATE.fullmatch(bare) else f"{bare}Z" if _NAIVE.fullmatch(bare) else bare)
     return out
 
 

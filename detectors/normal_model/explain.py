@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from detectors.normal_model.fold import DETAIL, DETAIL_HEAD, STARTED
 from detectors.protocol import Explanation
+from detectors.wording import plain
 
 Floats = NDArray[np.float64]
 
@@ -42,19 +43,19 @@ def explain(detail: Floats, length: int, epsilon: float) -> Explanation:
     sd, spread, floor = numbers["sd"], numbers["spread"], numbers["floor"]
     worst = int(np.argmax(np.abs(subsequence - nearest)))
     reasons = [
-        f"The shape of the last {length} readings is {numbers['distance']:.4g} away from normal; "
-        f"{100 * (1 - epsilon):.4g} % of {ranked} earlier stretches stay at or below {numbers['threshold']:.4g}."
+        f"The shape of the last {length} readings is {plain(numbers['distance'])} away from normal; "
+        f"{100 * (1 - epsilon):.4g} % of {ranked:,} earlier stretches stay at or below {plain(numbers['threshold'])}."
     ]
     if sd <= floor:
-        reasons.append(f"They hardly move: their standard deviation is {sd:.3g}, that of the model {spread:.3g}.")
+        reasons.append(f"They hardly move: their standard deviation is {plain(sd)}, that of the model {plain(spread)}.")
     else:
         reasons.append(
-            f"The largest deviation stands {length - 1 - worst} readings before the latest: {subsequence[worst]:.5g} "
-            f"where the nearest stretch of the model has {nearest[worst]:.5g}."
+            f"The largest deviation stands {_before(length - 1 - worst)}: {plain(subsequence[worst])} "
+            f"where the nearest stretch of the model has {plain(nearest[worst])}."
         )
     reasons.append(
-        f"Their mean is {numbers['mean']:.5g} (usual level {numbers['level']:.5g}), "
-        f"their standard deviation {sd:.3g} ({_times(sd, spread)} the model's {spread:.3g})."
+        f"Their mean is {plain(numbers['mean'])} (usual level {plain(numbers['level'])}), "
+        f"their standard deviation {plain(sd)} (the model's {plain(spread)})."
     )
     reasons.append(f"A normal reading is as far with p = {numbers['p_value']:.2g}; readings alert at p ≤ {epsilon:.2g}.")
     step = -(-length // MOST_POINTS)
@@ -82,8 +83,14 @@ def _rounded(x: float) -> float:
     return float(f"{x:.5g}")
 
 
-def _times(sd: float, spread: float) -> str:
-    return f"{sd / spread:.2g} times" if spread > 0.0 else "against"
+def _before(readings: int) -> str:
+    return (
+        "at the latest reading"
+        if readings == 0
+        else "one reading before the latest"
+        if readings == 1
+        else f"{readings} readings before the latest"
+    )
 
 
 def _time(microseconds: float) -> str | int:

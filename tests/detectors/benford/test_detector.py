@@ -31,8 +31,11 @@ def columns_of(postings):
         PackedKeys.pack(who),
         np.array(at, np.int64),
         {
-            "amount": np.array(amount, np.int64), "limit": np.array(limit, np.int64), "approval_limit": np.full(len(who), -1),
-            "partition": np.zeros(len(who), np.int64), "offset": np.arange(len(who)),
+            "amount": np.array(amount, np.int64),
+            "limit": np.array(limit, np.int64),
+            "approval_limit": np.full(len(who), -1),
+            "partition": np.zeros(len(who), np.int64),
+            "offset": np.arange(len(who)),
         },
     )
 

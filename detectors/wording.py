@@ -1,0 +1,18 @@
+"""Numbers as people read them in the reasons of an alert."""
+
+from __future__ import annotations
+
+import math
+
+
+def plain(x: float, digits: int = 4) -> str:
+    """A number with so many significant digits, thousands apart; an exponent only where it is very small or very large.
+
+    >>> plain(3762.4), plain(0.98765), plain(16610.2), plain(1.0), plain(2.5e-7)
+    ('3,762', '0.9877', '16,610', '1', '2.5e-07')
+    """
+    if x == 0 or not 1e-4 <= abs(x) < 1e9:
+        return f"{x:.{digits - 1}g}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(x))))
+    text = f"{x:,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,121 @@
+"""The command line as a user meets it: a process, what it prints, how it leaves."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+COMMAND = [sys.executable, "-m", "streams.cli.main"]
+
+
+def nilometer(*arguments, **more):
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, cwd=ROOT, timeout=120, check=False, **more)
+
+
+def test_help_names_every_command():
+    said = nilometer("--help").stdout
+    for command in ("demo", "backtest", "simulate", "config"):
+        assert command in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["backtest", "sensors", "{folder}/file.txt", "--out", "{folder}/out"], ".csv, .parquet or .jsonl"),
+        (["backtest", "sensors", "{folder}/other.parquet", "--out", "{folder}/out"], "has no column sensor_id, at"),
+        (["backtest", "sensors", "{folder}/good.csv", "--out", "{folder}/out", "--epsilon", "2"], "epsilon"),
+        (["backtest", "sensors", "{folder}/good.csv", "--out", "{folder}/out", "--from", "soon"], "--from = soon"),
+        (["backtest", "sensors", "{folder}/good.csv", "--out", "{folder}/out", "--cuts", "{folder}/file.txt"], "is no cut"),
+        (["simulate", "cards", "--out", "{folder}/cards.xls"], ".csv or .parquet"),
+        (["simulate", "postings", "--out", "{folder}/p.csv", "--fraudsters", "99"], "fraudsters = 99"),
+        (["config", "check", "--config", "{folder}/file.txt"], "file.txt"),
+    ],
+)
+def test_a_mistake_is_told_in_a_line_without_a_traceback(tmp_path, arguments, words):
+    (tmp_path / "file.txt").write_text("no file of ours")
+    (tmp_path / "good.csv").write_text("sensor_id,at,value\ns,1,2.0\n")
+    pq.write_table(pa.table({"value": [1.0]}), tmp_path / "other.parquet")
+    done = nilometer(*(argument.format(folder=tmp_path) for argument in arguments))
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_simulated_file_can_be_backtested(tmp_path):
+    for stream, simulate in (
+        ("sensors", ["--points", 8000, "--length", 60, "--period", 40, "--anomalies", 8]),
+        ("cards", ["--days", 40]),
+        ("postings", []),
+    ):
+        file, out = tmp_path / f"{stream}.csv", tmp_path / stream
+        assert nilometer("simulate", stream, "--out", file, *simulate).returncode == 0
+        name = {"postings": "employees"}.get(stream, stream)
+        done = nilometer("backtest", name, file, "--out", out)
+        assert done.returncode == 0, done.stderr
+        report = json.loads((out / "report.json").read_text())
+        rows = pq.read_table(out / "scores.parquet")
+        assert report["rows"] == rows.num_rows == len(file.read_text().splitlines()) - 1
+        assert rows.column_names[:8] == ["row", "key", "at", "score", "p_value", "is_alert", "not_ready", "reason"]
+        assert rows["row"].to_pylist() == list(range(rows.num_rows))
+        for name in ("events", "alerts", "alert_units", "epsilon", "alert_rate", "seconds", "events_per_second", "roc_auc"):
+            assert name in report
+        opened = [json.loads(line) for line in (out / "alerts.jsonl").read_text().splitlines()]
+        assert sum(alert["data"]["phase"] == "opened" for alert in opened) == report["alerts"]
+
+
+def test_a_file_cut_short_gives_the_same_rows(tmp_path):
+    whole, short = tmp_path / "whole.csv", tmp_path / "short.csv"
+    nilometer("simulate", "cards", "--out", whole, "--days", 40)
+    lines = whole.read_text().splitlines(keepends=True)
+    short.write_text("".join(lines[:3001]))
+    for file in (whole, short):
+        nilometer("backtest", "cards", file, "--out", tmp_path / file.stem)
+    reference, computed = (pq.read_table(tmp_path / name / "scores.parquet") for name in ("whole", "short"))
+    assert computed.equals(reference.slice(0, 3000))
+
+
+def test_an_employees_backtest_can_be_repeated_by_its_own_cuts(tmp_path):
+    file = tmp_path / "postings.parquet"
+    nilometer("simulate", "postings", "--out", file, "--postings", 8000)
+    first = nilometer("backtest", "employees", file, "--out", tmp_path / "one", "--partitions", 3)
+    again = nilometer(
+        "backtest", "employees", file, "--out", tmp_path / "two", "--partitions", 3, "--cuts", tmp_path / "one" / "cuts.jsonl"
+    )
+    assert first.returncode == again.returncode == 0, again.stderr
+    for name in ("scores.parquet", "alerts.jsonl", "employees.parquet"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_the_demo_alerts_on_every_stream_and_says_so_last():
+    done = nilometer("demo", "--headless", "--seconds", "18")
+    assert done.returncode == 0, done.stderr
+    *alerts, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert set(last) == {"events", "alerts", "seconds"}
+    for stream in ("sensors", "cards", "employees", "errors"):
+        opened = [alert for alert in alerts if alert["data"]["stream"] == stream and alert["data"]["phase"] == "opened"]
+        assert last["alerts"][stream] == len(opened) >= 1
+        assert last["events"][stream] > 0
+        assert all(alert["data"]["reasons"] and alert["data"]["evidence"] for alert in opened)
+
+
+def test_ctrl_c_ends_the_demo_with_its_summary():
+    process = subprocess.Popen(
+        [*COMMAND, "demo", "--headless", "--seconds", "300"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    first = process.stdout.readline()  # the first alert: it streams
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert json.loads(first)["specversion"] == "1.0"
+    assert "alerts" in json.loads(out.splitlines()[-1])
+    assert "Traceback" not in err

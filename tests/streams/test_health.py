@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+
+from streams.health import HealthServer, PortError
+from streams.metrics import Metrics
+from streams.partition import Counts
+
+
+@pytest.fixture
+def served():
+    metrics = Metrics()
+    answers = {"health": (True, {"crashed": None}), "ready": (False, {"folding": {}})}
+    server = HealthServer("127.0.0.1", 0, metrics.registry, lambda: answers["health"], lambda: answers["ready"])
+    yield metrics, answers, lambda path: fetched(server.port, path)
+    server.close()
+
+
+def fetched(port, path):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_it_tells_whether_it_lives_and_whether_it_folds(served):
+    _, answers, get = served
+    assert get("/healthz") == (200, '{"crashed": null}\n')
+    assert get("/readyz")[0] == 503
+    answers["ready"] = (True, {"folding": {"sensors": [0]}})
+    assert get("/readyz") == (200, '{"folding": {"sensors": [0]}}\n')
+
+
+def test_it_serves_nothing_else(served):
+    _, _, get = served
+    assert get("/")[0] == 404
+    assert get("/metrics/../etc/passwd")[0] == 404
+
+
+def test_metrics_speak_of_streams_and_never_of_keys(served):
+    metrics, _, get = served
+    metrics.seen("cards", 1, Counts(events=10, tested=8, alert_rows=2), keys=5, open_episodes=1)
+    metrics.observe_p_values("cards", np.array([0.0005, 0.4, np.nan, 1.0]))
+    _, text = get("/metrics")
+    assert 'nilometer_realised_alert_ratio{partition="1",stream="cards"} 0.25' in text
+    assert 'nilometer_p_value_bucket{le="0.001",stream="cards"} 1.0' in text
+    assert 'nilometer_p_value_count{stream="cards"} 3.0' in text
+    assert "card_id" not in text
+
+
+def test_a_taken_port_says_which_setting_chooses_another(served):
+    metrics, _, _ = served
+    first = HealthServer("127.0.0.1", 0, metrics.registry, lambda: (True, {}), lambda: (True, {}))
+    with pytest.raises(PortError, match=r"metrics\.port"):
+        HealthServer("127.0.0.1", first.port, metrics.registry, lambda: (True, {}), lambda: (True, {}))
+    first.close()
