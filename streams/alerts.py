@@ -22,8 +22,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What an alert of a stream means: what a person has budgeted, for which unit, and how far it can be trusted."""
+    """What an alert of a stream means: what a person has budgeted, for which unit, and how far it can be trusted.
 
+    `words` says the budget in a few words.
+    """
+
+    words: str
     budget: dict[str, Any]
     unit: str
     guarantee: str

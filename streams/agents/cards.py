@@ -30,6 +30,7 @@ def define(settings: Settings) -> Definition:
         decode=lambda chunk: decode_cards(chunk, settings),
         silence=own.silence_seconds,
         promise=Promise(
+            words=f"{100 * own.epsilon:.4g} % of transactions",
             budget={"epsilon": own.epsilon},
             unit="transaction",
             guarantee="about epsilon of all transactions, true and false alarms together, while the recent ones resemble the next",

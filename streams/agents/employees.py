@@ -28,6 +28,7 @@ def define(settings: Settings) -> Definition:
         decode=lambda chunk: decode_employees(chunk, settings),
         silence=own.silence_seconds,
         promise=Promise(
+            words=f"{100 * own.alpha:.4g} % of employees a year",
             budget={"alpha": own.alpha, "per": "employee and accounting year"},
             unit="look",
             guarantee="an honest employee whose amounts follow the reference is ever alerted in a year with probability at most alpha; "

@@ -28,6 +28,7 @@ def define(settings: Settings) -> Definition:
         decode=lambda chunk: decode_errors(chunk, settings),
         silence=own.silence_seconds,
         promise=Promise(
+            words=f"{100 * own.epsilon:.4g} % of events",
             budget={"epsilon": own.epsilon, "mode": own.mode},
             unit="event",
             guarantee="at most epsilon of normal events, if they are exchangeable with those that the threshold was drawn from",

@@ -26,6 +26,7 @@ def define(settings: Settings) -> Definition:
         decode=lambda chunk: decode_sensors(chunk, settings),
         silence=own.silence_seconds,
         promise=Promise(
+            words=f"{100 * own.epsilon:.4g} % of readings",
             budget={"epsilon": own.epsilon},
             unit="reading",
             guarantee="at most epsilon of normal readings, if they are exchangeable with the readings that the threshold was drawn from",

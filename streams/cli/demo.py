@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from streams.transport.broker import Broker
 
 DEMO_CONFIG = Path(__file__).resolve().parents[2] / "config" / "demo.toml"
-_SHOWN = 9  # alerts on the screen
+_SHOWN = 3  # alerts of each stream on the screen
 
 
 def demo(
@@ -138,7 +138,7 @@ class Screen:
         self._seconds, self._address = seconds, address
         self._offsets: dict[tuple[str, int], int] = {}
         self._new: deque[dict[str, Any]] = deque()
-        self._shown: deque[dict[str, Any]] = deque(maxlen=_SHOWN)
+        self._shown: dict[str, deque[dict[str, Any]]] = {name: deque(maxlen=_SHOWN) for name in settings.streams.enabled}
         self._before = (started, {name: 0 for name in settings.streams.enabled})
         self._rates = dict.fromkeys(settings.streams.enabled, 0.0)
 
@@ -167,7 +167,9 @@ class Screen:
         """The alerts that have come since the last call."""
         fresh = list(self._new)
         self._new.clear()
-        self._shown.extend(event for event in fresh if event["data"]["phase"] == "opened")
+        for event in fresh:
+            if event["data"]["phase"] == "opened":
+                self._shown[event["data"]["stream"]].append(event)
         return iter(fresh)
 
     def totals(self, name: str) -> dict[str, int]:
@@ -176,8 +178,6 @@ class Screen:
         return {
             "events": sum(part.counts.events for part in parts),
             "not_ready": sum(part.counts.not_ready for part in parts),
-            "tested": sum(part.counts.tested for part in parts),
-            "alerted": sum(part.counts.alert_rows for part in parts),
             "alerts": sum(part.counts.episodes for part in parts),
             "keys": sum(len(part.state.keys) for part in parts),
         }
@@ -198,7 +198,11 @@ class Screen:
 
         passed = time.monotonic() - self.started
         head = Text.assemble(("Nilometer", "bold"), f"  {passed:.0f} of {self._seconds:.0f} s   metrics {self._address}   Ctrl-C ends")
-        return Group(head, Text(), self._table(), Text(), *(self.line(event) for event in reversed(self._shown)))
+        return Group(head, Text(), self._table(), Text(), *self._latest())
+
+    def _latest(self) -> list[RenderableType]:
+        """The last alerts of each stream, newest first: a busy stream does not push the others off the screen."""
+        return [self.line(event) for shown in self._shown.values() for event in reversed(shown)]
 
     def _table(self) -> RenderableType:
         from rich.table import Table
@@ -211,16 +215,16 @@ class Screen:
             self._before = (now, new)
         table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
         table.add_column("stream")
-        for title in ("events", "a second", "keys", "warming up", "alerts", "alerting", "budget", "dead letters"):
+        for title in ("events", "a second", "keys", "warming up", "dead letters", "alerts"):
             table.add_column(title, justify="right")
+        table.add_column("budget of false alarms")
         for name in self._settings.streams.enabled:
             t = self.totals(name)
-            rate = f"{t['alerted'] / t['tested']:.2%}" if t["tested"] else "–"
             watcher = self._pipeline.watchers[name]
             letters = int(self._pipeline.metrics.dead_letters.labels(name)._value.get())
             table.add_row(
                 name, f"{t['events']:,}", f"{self._rates[name]:,.0f}", f"{t['keys']:,}", f"{t['not_ready']:,}",
-                f"[bold]{t['alerts']:,}[/bold]" if t["alerts"] else "0", rate, f"{watcher.definition.rate:.2%}", f"{letters:,}",
+                f"{letters:,}", f"[bold]{t['alerts']:,}[/bold]" if t["alerts"] else "0", watcher.definition.promise.words,
             )  # fmt: skip
         return table
 
@@ -230,7 +234,7 @@ class Screen:
 
         data = event["data"]
         colour = {"critical": "bold red", "warning": "yellow"}[data["severity"]]
-        words = "; ".join(data["reasons"][:2])
+        words = " ".join(reason if reason.endswith(".") else f"{reason}." for reason in data["reasons"][:2])
         return Text.assemble(
             (f"{data['severity']:<9}", colour),
             (f"{data['stream']} {data['key']}", "bold"),
@@ -242,8 +246,8 @@ class Screen:
         """What stays on the terminal."""
         console.print(self._table())
         console.print()
-        for event in self._shown:
-            console.print(self.line(event))
+        for line in self._latest():
+            console.print(line)
         console.print()
         console.print(
             f'{sum(summary["events"].values()):,} events in {summary["seconds"]} s. Longer: make demo ARGS="--seconds 300". '
