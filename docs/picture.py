@@ -1,6 +1,6 @@
 """Make `docs/demo.svg`, the README's picture of the demo's terminal: run the demo for a while and draw its screen.
 
-    .venv/bin/python docs/picture.py
+.venv/bin/python docs/picture.py
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from streams.kernels import compile_all
 from streams.transport.broker import Broker
 from streams.transport.tail import memory_tail
 
-SECONDS = 30.0
+SECONDS = 25.0
 
 
 async def screen(seconds: float) -> Console:

@@ -28,7 +28,7 @@ _SHOWN = 3  # alerts of each stream on the screen
 
 def demo(
     config: ConfigFile = DEMO_CONFIG,
-    seconds: Annotated[float, typer.Option(min=1, help="How long to stream, once the kernels are compiled.")] = 30.0,
+    seconds: Annotated[float, typer.Option(min=1, help="How long to stream, once the kernels are compiled.")] = 25.0,
     headless: Annotated[bool, typer.Option("--headless", help="Print an alert a line as JSON, and last a summary.")] = False,
 ) -> None:
     """Watch alerts come from real and simulated streams, with no Kafka to install.

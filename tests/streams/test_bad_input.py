@@ -72,7 +72,7 @@ def test_rubbish_goes_to_the_dead_letters_and_the_rest_is_folded(topic):
     sent = []
 
     async def feed():
-        name, good = GOOD[topic]
+        _, good = GOOD[topic]
         for number, (key, value) in enumerate(rubbish(topic)):
             sent.append((broker.produce(topic, key, value, partition=0).offset, key, value))
             later = {**good, "at": 2000 + number} | ({"transaction_id": f"t{number}"} if "transaction_id" in good else {})
