@@ -13,7 +13,7 @@ from faust.tables.manager import TableManager
 from faust.types import TP, AgentT, TopicT
 from mode import OneForOneSupervisor, ServiceT
 
-from streams.transport import memory  # noqa: F401  # makes `memory://` known to Faust
+from streams.transport import kafka, memory  # noqa: F401  # make `kafka://` and `memory://` known to Faust
 from streams.transport.chunked import ChunkedConsumer, ChunkedTopics, ChunkSchema
 from streams.transport.cutting import ChunkLimits
 

@@ -10,7 +10,7 @@ import asyncio
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from faust import Schema
@@ -19,7 +19,7 @@ from faust.types import TP, AppT, ConsumerMessage, Message
 from mode import ServiceT
 
 from streams.transport.chunk import Chunk
-from streams.transport.cutting import ChunkLimits, cut, from_position
+from streams.transport.cutting import ChunkLimits, LostPosition, cut, from_position
 from streams.transport.groups import Committed
 
 # Chunks that may wait in an agent's queue: one to go on with while the next is fetched. More would only make memory grow.
@@ -30,15 +30,21 @@ FULL_QUEUE_PAUSE = 0.002
 IDLE_PAUSE = 0.05
 # How long a fetch may wait for records, in seconds; a stop, a rebalance or a resumed partition does not wait for it.
 FETCH_WAIT = 1.0
+# The share of the broker's request timeout that seeking all partitions may take.
+SEEK_SHARE = 0.8
 
 
 class StaleCommit(Exception):
     """The group has moved on since the committer's generation: nothing was committed, and its fold is dead."""
 
 
+class UnansweredCommit(StaleCommit):
+    """The group did not answer in time: the commit may stand or not, and the partition may be another's by now."""
+
+
 @dataclass(slots=True)
 class ChunkedTopics:
-    """Which topics come as chunks, how large, and from where.
+    """Which topics come as chunks, how large, from where, and how Apache Kafka is asked for them.
 
     Attributes
     ----------
@@ -49,11 +55,21 @@ class ChunkedTopics:
     positions
         The next offset that a partition's fold wants; None where there is no fold: then the group's committed
         offset counts, else the log's beginning.
+    unreadable
+        Told of a partition that cannot be read on (its log no longer holds the position, or is damaged there), which is then
+        paused until the next rebalance. None: such a partition is an error, and the app crashes.
+    isolation_level
+        "read_committed": records of transactions come when these are committed, aborted ones never. "read_uncommitted": all do.
+    record_batches
+        Read record batches as columns; else make chunks of aiokafka's records.
     """
 
     topics: set[str] = field(default_factory=set)
     limits: ChunkLimits = field(default_factory=ChunkLimits)
     positions: Callable[[TP], int | None] = lambda tp: None
+    unreadable: Callable[[TP, LostPosition], None] | None = None
+    isolation_level: str = "read_committed"
+    record_batches: bool = True
 
 
 def chunked_topics(app: AppT) -> ChunkedTopics:
@@ -80,11 +96,13 @@ class ChunkedConsumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.chunks = chunked_topics(self.app)
-        self._wanted: dict[TP, int] = {}  # the next offset to hand over, of every chunked partition
+        self._wanted: dict[TP, int] = {}  # the next offset to fetch, of every chunked partition
+        self._told: dict[TP, int] = {}  # where the last chunk that was handed over, or cut for it, ended
         self._cut: dict[TP, deque[Chunk]] = {}  # fetched, cut, not yet handed over
         self._subscribed: frozenset[str] = frozenset()
         self.given_back = True  # no partition is ours: before the first assignment, and from a revocation to the next
         self._settled: int | None = None  # the generation in which folds have been restored
+        self._sought: int | None = None  # the generation in which every partition has been sought
         self.app.on_rebalance_complete.connect(self._settle)
 
     @abstractmethod
@@ -113,7 +131,7 @@ class ChunkedConsumer(Consumer):
             await self._subscribe(wanted)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        self.given_back, self._settled = True, None
+        self.given_back, self._settled, self._sought = True, None, None
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
@@ -130,7 +148,8 @@ class ChunkedConsumer(Consumer):
         Where a rebalance begins while the one before it settles, Faust resumes the flow of partitions that have been given
         back: it asks only whether the new generation is known already.
         """
-        if self.chunks.topics and (self.given_back or self._settled != self.app.consumer_generation_id):
+        generation = self.app.consumer_generation_id
+        if self.chunks.topics and (self.given_back or self._settled != generation or (self.assignment() and self._sought != generation)):
             return
         super().resume_flow()
 
@@ -138,16 +157,25 @@ class ChunkedConsumer(Consumer):
         """Seek every assigned partition to where its fold stands.
 
         An exception that left this method would end the task that resumes partitions, and the worker would heartbeat, hold
-        its partitions and fold nothing. So it crashes the app instead, and another worker takes over.
+        its partitions and fold nothing. So it crashes the app instead, and another worker takes over; unless a rebalance has begun
+        meanwhile, after which every partition is sought anew.
         """
+        generation = self.app.consumer_generation_id
         try:
-            await self._seek_to_positions()
+            # Faust waits no longer than the request timeout, and then lets records flow.
+            async with asyncio.timeout(SEEK_SHARE * self.app.conf.broker_request_timeout):
+                await self._seek_to_positions()
+            if not self.given_back and generation == self.app.consumer_generation_id:
+                self._sought = generation
         except asyncio.CancelledError as cancelled:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
             await self.app.crash(cancelled)
         except Exception as problem:
+            if self.given_back or generation != self.app.consumer_generation_id:
+                self.log.info("The partitions were given back while they were sought: %r", problem)
+                return
             await self.app.crash(problem)
 
     async def _seek_to_positions(self) -> None:
@@ -158,6 +186,7 @@ class ChunkedConsumer(Consumer):
         await self.seek_wait(where)
         self._cut.clear()
         self._wanted = {tp: offset for tp, offset in where.items() if tp.topic in self.chunks.topics}
+        self._told = dict(self._wanted)
 
     async def _position_of(self, tp: TP) -> int | None:
         if tp.topic in self.chunks.topics:
@@ -171,7 +200,12 @@ class ChunkedConsumer(Consumer):
         await super().seek(partition, offset)
         if partition.topic in self.chunks.topics:
             self._cut.pop(partition, None)
-            self._wanted[partition] = offset
+            self._wanted[partition] = self._told[partition] = offset
+
+    def unread(self, tp: TP) -> int | None:
+        """How many offsets of a partition are still to be fetched; holes behind the last record do not count. None: not known yet."""
+        end, wanted = self.highwater(tp), self._wanted.get(tp)
+        return None if end is None or wanted is None else max(0, end - wanted)
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         if not isinstance(record, Chunk):
@@ -236,7 +270,9 @@ class ChunkedConsumer(Consumer):
             return  # a rebalance has begun: before the flow resumes, every partition is sought anew
         ordinary = {}
         for tp, records in fetched.items():
-            self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+            end = self.highwater(tp)
+            if end is not None:
+                self.app.monitor.track_tp_end_offset(tp, end)
             if tp.topic in self.chunks.topics:
                 self._cut[tp] = deque(piece for chunk in records for piece in self._cut_up(tp, chunk))
             else:
@@ -245,12 +281,18 @@ class ChunkedConsumer(Consumer):
         await self._hand_over_messages(ordinary, generation)
 
     def _cut_up(self, tp: TP, chunk: Chunk) -> Iterable[Chunk]:
-        """A fetched chunk, begun where it is wanted and cut within the limits; nothing if all of it is known already."""
+        """A fetched chunk, begun where it is wanted and cut within the limits; nothing if all of it is known already.
+
+        A chunk without records is not handed over: the next one decides its offsets, too.
+        """
         rest = from_position(chunk, self._wanted[tp])
         if rest is None:
             return ()
         self._wanted[tp] = rest.next
-        return cut(rest, self.chunks.limits) if len(rest) else ()
+        if not len(rest):
+            return ()
+        rest, self._told[tp] = replace(rest, first=self._told[tp]), rest.next
+        return cut(rest, self.chunks.limits)
 
     async def _hand_over_next(self, pieces: Mapping[TP, deque[Chunk]]) -> None:
         """One chunk a partition, in turn."""

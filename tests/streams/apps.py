@@ -38,8 +38,11 @@ class Reader:
     With `keep=True` it commits what it has read whenever it must give it back, as a fold does.
     """
 
-    def __init__(self, broker: Broker, topic: str = "source", name: str = "reader", *, keep: bool = False, **settings: Any) -> None:
-        self.app: App = create_app(name=name, broker_url=f"memory://{broker.name}", positions=self.position, **settings)
+    def __init__(
+        self, broker: Broker | str, topic: str = "source", name: str = "reader", *, keep: bool = False, **settings: Any
+    ) -> None:  # fmt: skip
+        url = broker if isinstance(broker, str) else f"memory://{broker.name}"
+        self.app: App = create_app(name=name, broker_url=url, positions=self.position, **settings)
         self.chunks: list[Chunk] = []
         self.actors: dict[int, set[int]] = {}
         self.next: dict[TP, int] = {}
