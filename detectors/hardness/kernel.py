@@ -19,6 +19,7 @@ from detectors.hardness.curves import LEVELS
 from detectors.hardness.score import LARGEST
 from state.arena import NO_ROOM, allocate
 from state.draws import SPREAD_BUILDS, draw
+from state.sorted_window import below
 
 CONDITIONAL, JOINT, OFF = range(3)
 MODES = ("conditional", "joint", "off")
@@ -34,25 +35,12 @@ DONE, ARENA_FULL = -1, -2  # why the kernel stopped; a slot ≥ 0 waits for its 
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def below(data, first, held, value):  # type: ignore[no-untyped-def]
-    """How many of the sorted data[first:first + held] are smaller than the value."""
-    low, high = 0, held
-    while low < high:
-        middle = (low + high) // 2
-        if data[first + middle] < value:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def insert(data, first, held, value):  # type: ignore[no-untyped-def]
-    """Put a value in its place among the sorted data[first:first + held]."""
-    place = first + below(data, first, held, value)
-    for i in range(first + held, place, -1):
-        data[i] = data[i - 1]
-    data[place] = value
+def insert(ordered, held, value):  # type: ignore[no-untyped-def]
+    """Put a value in its place among the first `held` of `ordered`, which has room for one more."""
+    place = below(ordered, held, value)
+    for i in range(held, place, -1):
+        ordered[i] = ordered[i - 1]
+    ordered[place] = value
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -129,12 +117,12 @@ def judge_then_learn(  # type: ignore[no-untyped-def]
             floats[1, i] = quantiles[1]
             floats[2, i] = score
             if m < calibration:
-                insert(data, first, m, ranked)
-                insert(data, first + calibration, m, hardness)
+                insert(data[first:], m, ranked)
+                insert(data[first + calibration :], m, hardness)
                 held[slot] = m + 1
             else:
-                as_high = m - below(data, first, m, ranked)
-                as_hard = m - below(data, first + calibration, m, hardness)
+                as_high = m - below(data[first:], m, ranked)
+                as_hard = m - below(data[first + calibration :], m, hardness)
                 floats[3, i] = (1.0 + as_hard) / (m + 1.0)
                 channel = ERROR
                 if mode == JOINT and as_hard < as_high:
