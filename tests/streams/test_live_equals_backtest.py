@@ -20,6 +20,7 @@ from streams.simulators.postings import simulate_postings
 from streams.simulators.sensors import simulate_sensors
 from streams.tabular import read
 from streams.transport.broker import partition_of_key
+from tests.streams import real
 from tests.streams.live import live
 
 _names = count()
@@ -125,11 +126,9 @@ def test_bad_rows_keep_their_places(tmp_path):
     assert test.bad == len(said.letters) == 7
 
 
-@pytest.mark.parametrize("partitions", [1, 4])
-def test_real_sensors(tmp_path, data, partitions):
-    source = pq.read_table(data / "sensors" / "mba_803.parquet").slice(0, 20_000)
-    n = source.num_rows
-    ids = pa.array([f"mba_{i % 3}" for i in range(n)])
-    file = tmp_path / "mba.parquet"
-    pq.write_table(pa.table({"sensor_id": ids, "at": pa.array(np.arange(n) / 128.0), "value": source["value"]}), file)
-    held_against_backtest("sensors", file, settings_for("sensors", partitions), tmp_path / "out")
+@pytest.mark.parametrize("stream", ["sensors", "cards", "employees"])
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_whole_real_files(tmp_path, data, stream, partitions):
+    file = getattr(real, stream)(data, tmp_path / f"{stream}.parquet")
+    _, test = held_against_backtest(stream, file, settings_for(stream, partitions), tmp_path / "out")
+    assert test.episodes >= 1
