@@ -76,6 +76,9 @@ def in_toml(settings: Settings) -> str:
         for key in _fields(section):
             value, default = getattr(getattr(settings, section), key), getattr(getattr(defaults(), section), key)
             note = "" if value == default else f"  # default: {_toml(default)}"
+            if _secret(section, key) and value:
+                lines.append(f"# {key} is set, and not shown")
+                continue
             lines.append(f"# {key} is not set{note}" if value is None else f"{key} = {_toml(value)}{note}")
         lines.append("")
     return "\n".join(lines)
@@ -84,7 +87,7 @@ def in_toml(settings: Settings) -> str:
 def changed(settings: Settings) -> list[str]:
     """``section.key = value`` of whatever differs from the defaults."""
     return [
-        f"{section}.{key} = {_toml(getattr(getattr(settings, section), key))}"
+        f"{section}.{key} = {'(not shown)' if _secret(section, key) else _toml(getattr(getattr(settings, section), key))}"
         for section in _sections()
         for key in _fields(section)
         if getattr(getattr(settings, section), key) != getattr(getattr(defaults(), section), key)
@@ -110,6 +113,22 @@ def _fields(section: str) -> Mapping[str, tuple[Any, Wanted]]:
             kind, wanted = get_args(hint)
             found[key] = (kind, wanted)
     return found
+
+
+def _secret(section: str, key: str) -> bool:
+    return _fields(section)[key][1].secret
+
+
+def without_secrets(settings: Settings) -> Settings:
+    """The settings with every secret as by default: for a digest that anyone may see."""
+    hidden = {
+        section: {key: getattr(getattr(defaults(), section), key) for key in _fields(section) if _secret(section, key)}
+        for section in _sections()
+    }
+    return msgspec.structs.replace(
+        settings,
+        **{section: msgspec.structs.replace(getattr(settings, section), **keys) for section, keys in hidden.items() if keys},
+    )
 
 
 def _file(path: Path, mistakes: list[str]) -> dict[str, Any]:
@@ -176,7 +195,8 @@ def _section(section: str, kind: type[Section], values: Mapping[str, tuple[Any, 
                 raise ValueError
         except (ValueError, TypeError, OverflowError):
             sound = False
-            mistakes.append(f"{section}.{key} = {_shown(value)}: wanted {wanted.words}{'' if source == 'default.toml' else source}")
+            shown = "(not shown)" if wanted.secret else _shown(value)
+            mistakes.append(f"{section}.{key} = {shown}: wanted {wanted.words}{'' if source == 'default.toml' else source}")
     if not sound:
         return None
     made = kind(**converted)

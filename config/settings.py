@@ -17,10 +17,11 @@ import msgspec
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a value must be: the words for a person, and the test. Types are checked before."""
+    """What a value must be: the words for a person, and the test. Types are checked before. A secret is never shown."""
 
     words: str
     holds: Callable[[Any], bool]
+    secret: bool = False
 
 
 def whole(low: int, high: int, what: str) -> Wanted:
@@ -76,6 +77,10 @@ KEYS = whole(1, 100_000_000, "keys")
 EXPONENT = Wanted("the decimal places of the currency's minor unit, from 0 to 6", lambda value: 0 <= value <= 6)
 CURRENCY = Wanted('a currency of three capital letters ("EUR"), or "" for any', _currency)
 SERVERS = Wanted("host:port, or several with commas between", _servers)
+TEXT = Wanted("text", lambda value: True)
+SECRET = Wanted("text", lambda value: True, secret=True)
+FILE = Wanted("a path, or nothing", lambda value: "\0" not in value)
+COPIES = Wanted("a number of copies, or 0 for the broker's default", lambda value: 0 <= value <= 1_000)
 TOPIC_PART = Wanted("letters, digits, dots, dashes or underscores, at most 100", _topic_part)
 ENABLED = Wanted("a list of different streams out of " + ", ".join(STREAMS), lambda value: _distinct(value) and set(value) <= set(STREAMS))
 MOMENT = Wanted("a time with an offset, such as 1970-01-01T00:00:00Z", lambda value: True)
@@ -105,6 +110,30 @@ class Kafka(Section, frozen=True, kw_only=True):
 
     bootstrap_servers: Annotated[str, SERVERS]
     prefix: Annotated[str, TOPIC_PART]
+    replication: Annotated[int, COPIES]
+    fetch: Annotated[str, one_of("record_batches", "records")]
+    isolation_level: Annotated[str, one_of("read_committed", "read_uncommitted")]
+    security_protocol: Annotated[str, one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")]
+    sasl_mechanism: Annotated[str, one_of("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")]
+    sasl_username: Annotated[str, TEXT]
+    sasl_password: Annotated[str, SECRET]
+    ssl_cafile: Annotated[str, FILE]
+    ssl_certfile: Annotated[str, FILE]
+    ssl_keyfile: Annotated[str, FILE]
+
+    def disagreements(self) -> Iterator[str]:
+        sasl, tls = self.security_protocol.startswith("SASL"), self.security_protocol.endswith("SSL")
+        protocol = f'kafka.security_protocol = "{self.security_protocol}"'
+        if sasl and not (self.sasl_username and self.sasl_password):
+            missing = "sasl_password" if self.sasl_username else "sasl_username"
+            yield f"{missing} is empty: wanted one, since {protocol}"
+        if self.sasl_username and not sasl:
+            yield f'sasl_username = "{self.sasl_username}": goes with SASL_PLAINTEXT or SASL_SSL, and {protocol}'
+        for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+            if getattr(self, name) and not tls:
+                yield f'{name} = "{getattr(self, name)}": goes with SSL or SASL_SSL, and {protocol}'
+        if self.ssl_keyfile and not self.ssl_certfile:
+            yield f'ssl_keyfile = "{self.ssl_keyfile}": wanted kafka.ssl_certfile beside it'
 
 
 class Streams(Section, frozen=True, kw_only=True):

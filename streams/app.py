@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from config.load import without_secrets
 from config.settings import Settings
 from streams import topics
 from streams.agents import cards, employees, errors, sensors
@@ -52,7 +53,7 @@ def build() -> str:
 
 def audit(settings: Settings, stream: Definition) -> Audit:
     """What lets an auditor derive an alert of this stream again."""
-    canonical = msgspec.json.encode(settings, order="sorted")
+    canonical = msgspec.json.encode(without_secrets(settings), order="sorted")
     return Audit(build(), hashlib.blake2b(canonical, digest_size=8).hexdigest(), signature_text(stream.detector))
 
 
@@ -100,6 +101,7 @@ def assemble(
     from faust.types import TP
 
     from streams.engine import create_app
+    from streams.transport.security import credentials
 
     prefix = settings.kafka.prefix
     metrics = metrics or Metrics()
@@ -111,7 +113,15 @@ def assemble(
         watcher = of_topic.get(tp.topic)
         return None if watcher is None else watcher.position(tp.partition)
 
-    app = create_app(name=f"{prefix}nilometer", broker_url=broker_url, partitions=settings.streams.partitions, positions=position)
+    app = create_app(
+        name=f"{prefix}nilometer",
+        broker_url=broker_url,
+        partitions=settings.streams.partitions,
+        positions=position,
+        broker_credentials=credentials(settings.kafka),
+    )
+    app.chunks.record_batches = settings.kafka.fetch == "record_batches"
+    app.chunks.isolation_level = settings.kafka.isolation_level
 
     async def outlet(topic: str, key: bytes | None, value: bytes | None, *, partition: int | None = None, headers: Any = ()) -> Any:
         return await app.producer.send(prefix + topic, key, value, partition, None, list(headers))

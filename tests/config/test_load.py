@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from config.load import ConfigError, changed, defaults, in_toml, load, replaced
+from config.load import ConfigError, changed, defaults, in_toml, load, replaced, without_secrets
 from config.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,6 +94,9 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         ("kafka.bootstrap_servers", "localhost", "host:port"),
         ("kafka.bootstrap_servers", "a:1,,b:2", "host:port"),
         ("kafka.prefix", "a b", "letters, digits, dots, dashes or underscores"),
+        ("kafka.fetch", "record", 'one of "record_batches", "records"'),
+        ("kafka.security_protocol", "TLS", 'one of "PLAINTEXT", "SSL"'),
+        ("kafka.replication", -1, "a number of copies"),
         ("records.earliest_at", "2020-01-01T00:00:00", "a time with an offset"),
         ("records.future_seconds", float("inf"), "a number of seconds"),
         ("checkpoint.interval", 0, "a number of seconds above 0"),
@@ -114,6 +117,22 @@ def test_a_bad_value_is_refused_by_name(key: str, value: object, wanted: str) ->
         ({"sensors.warm_up": 400}, "sensors.warm_up = 400: wanted at least two windows of 225 readings (normal_length), or 0"),
         ({"sensors.calibration": 70}, "sensors.calibration = 70: wanted at least length (75), or 0"),
         ({"benford.mu": 3.0}, "benford.mu = 3.0: wanted benford.sigma beside it, or neither"),
+        (
+            {"kafka.security_protocol": "SASL_SSL", "kafka.sasl_username": "ann"},
+            'kafka.sasl_password is empty: wanted one, since kafka.security_protocol = "SASL_SSL"',
+        ),
+        (
+            {"kafka.sasl_username": "ann"},
+            'kafka.sasl_username = "ann": goes with SASL_PLAINTEXT or SASL_SSL, and kafka.security_protocol = "PLAINTEXT"',
+        ),
+        (
+            {"kafka.ssl_cafile": "ca.pem"},
+            'kafka.ssl_cafile = "ca.pem": goes with SSL or SASL_SSL, and kafka.security_protocol = "PLAINTEXT"',
+        ),
+        (
+            {"kafka.security_protocol": "SSL", "kafka.ssl_keyfile": "key.pem"},
+            'kafka.ssl_keyfile = "key.pem": wanted kafka.ssl_certfile beside it',
+        ),
     ],
 )
 def test_keys_that_do_not_agree_are_named(overrides: dict[str, object], mistake: str) -> None:
@@ -141,6 +160,18 @@ def test_the_printed_settings_give_the_same_settings(tmp_path: Path) -> None:
     assert changed(settings) == [
         "sensors.length = 50", "cards.windows = [2, 9]", 'cards.currency = "EUR"', "benford.mu = 3.0", "benford.sigma = 0.5",
     ]  # fmt: skip
+
+
+def test_a_secret_is_never_shown(tmp_path: Path) -> None:
+    sasl = {"security_protocol": "SASL_SSL", "sasl_username": "ann", "sasl_password": "open sesame"}
+    settings = replaced(defaults(), kafka=sasl)
+    assert settings.kafka.sasl_password == "open sesame"
+    for text in (in_toml(settings), "\n".join(changed(settings)), *mistakes(overrides={"kafka.sasl_password": ["open sesame"]})):
+        assert "sasl_password" in text
+        assert "sesame" not in text
+    # What is published of the settings (a digest in every alert) does not depend on it.
+    other = replaced(defaults(), kafka={**sasl, "sasl_password": "something else"})
+    assert without_secrets(settings) == without_secrets(other) != settings
 
 
 def test_settings_are_frozen_and_can_be_hashed() -> None:
