@@ -340,8 +340,9 @@ class Consumer(ChunkedConsumer, driver.Consumer):
         """Pause a partition that cannot be read on, if somebody takes care of it; without it the worker would read nothing at all."""
         words = "the log no longer holds it" if isinstance(problem, OffsetOutOfRangeError) else "what stands there is damaged"
         lost = LostPosition(f"{tp.topic}/{tp.partition}: cannot read on at offset {self._wanted.get(tp)}: {words} ({problem!r})")
+        lost.__cause__ = problem
         if self.chunks.unreadable is None:
-            raise lost from problem
+            raise lost
         self.pause_partitions([tp])
         self.chunks.unreadable(tp, lost)
 
