@@ -141,7 +141,7 @@ class World:
     def give(self, owner: Owner) -> int:
         self.generation += 1
         self.member, self.heard = owner, self.now
-        owner.heartbeat = self.now
+        owner.heartbeat, owner.generation = self.now, self.generation
         return self.generation
 
     def beat(self, owner: Owner) -> None:
@@ -281,6 +281,7 @@ class Owner:
         self.world = world
         self.wire: deque[Letter] = deque()
         self.heartbeat = world.now
+        self.generation = 0
         self.crashed = self.idle = self.between = self.committing = False
         self.wants_cut = self.wants_rejoin = self.wants_checkpoint = self.wants_revival = False
         self.stutter = False
@@ -302,8 +303,7 @@ class Owner:
     # What it does
 
     async def _live(self) -> None:
-        world = self.world
-        generation = world.generation
+        world, generation = self.world, self.generation
         await self._restore(generation)
         while True:
             tenure = self.tenure

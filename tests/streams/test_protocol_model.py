@@ -97,9 +97,12 @@ def test_a_hundred_thousand_random_courses_of_events_end_in_one_truth():
         run(seed, 100 + seed % 500)
 
 
-@pytest.mark.parametrize(
-    "variant", ["cuts before the end", "no lease", "two slots", "unfenced commit", "begins in any order", "two lives in one generation"]
-)
+VARIANTS = (
+    "cuts before the end", "no lease", "two slots", "unfenced commit", "begins in any order", "two lives in one generation",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_without_any_one_of_its_rules_the_promise_is_broken(variant):
     for seed in range(20_000):
         try:
