@@ -12,7 +12,7 @@ It is what `nilometer demo` and most tests run on. Tests and the command line ma
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from itertools import count
 from threading import Lock
@@ -164,6 +164,18 @@ class Broker:
     def end_offset(self, topic: str, partition: int) -> int:
         """The offset that the next record gets."""
         return self._log(topic, partition).end
+
+    def skip(self, topic: str, partition: int, offsets: int = 2) -> None:
+        """Leave a hole of so many offsets at the end of a partition (a transaction's markers take two)."""
+        self._log(topic, partition).skip(offsets)
+
+    def remove(self, topic: str, partition: int, offsets: Collection[int]) -> None:
+        """Take records out of a partition (see `streams.transport.faults.compact`)."""
+        self._log(topic, partition).remove(offsets)
+
+    def delete_before(self, topic: str, partition: int, offset: int) -> None:
+        """Delete a partition's records below an offset."""
+        self._log(topic, partition).delete_before(offset)
 
     def group(self, name: str) -> Group:
         """The consumer group of this name; made when first asked for."""

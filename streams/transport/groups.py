@@ -81,6 +81,12 @@ class Group:
             if self.members.pop(member, None) is not None and self.members:
                 self._call_together()
 
+    def rebalance(self) -> None:
+        """Call all members together, as if one had come or gone."""
+        with self.lock:
+            if self.members:
+                self._call_together()
+
     def commit(self, member: str, generation: int, positions: Mapping[tuple[str, int], Committed]) -> None:
         """Make positions current, if the committer belongs to the present generation.
 

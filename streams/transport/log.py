@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Collection
 from threading import Lock
 from typing import NamedTuple
 
@@ -84,6 +85,31 @@ class Log:
             self._check(offset)
             self._drop(bisect_left(self._offsets, offset))
             self.begin = offset
+
+    def skip(self, offsets: int) -> None:
+        """Leave a hole at the end, as the markers of a transaction do: offsets that no record will ever have."""
+        with self._lock:
+            self.end += offsets
+
+    def remove(self, offsets: Collection[int]) -> None:
+        """Take records out and leave holes, as compaction does; what can be asked for stays as it is."""
+        gone = frozenset(offsets)
+        with self._lock:
+            kept = [row for row, offset in enumerate(self._offsets) if offset not in gone]
+            whole, starts = bytes(self._bytes), [0, *self._ends]
+            self._bytes = bytearray().join(whole[starts[row] : starts[row + 1]] for row in kept)
+            shifts, ends = [], array("q")
+            for row in kept:
+                shifts.append(starts[row] - (ends[-1] if ends else 0))
+                ends.append(starts[row + 1] - shifts[-1])
+            for name in ("_key_from", "_key_to", "_value_from", "_value_to"):
+                places = getattr(self, name)
+                moved = (NULL if places[row] == NULL else places[row] - shift for row, shift in zip(kept, shifts, strict=True))
+                setattr(self, name, array("q", moved))
+            self._ends = ends
+            self._offsets = array("q", (self._offsets[row] for row in kept))
+            self._timestamps = array("q", (self._timestamps[row] for row in kept))
+            self._headers = [self._headers[row] for row in kept]
 
     def _drop(self, rows: int) -> None:
         if not rows:

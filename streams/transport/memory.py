@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, ClassVar, cast
 
 import aiokafka
-from aiokafka.errors import IllegalGenerationError, KafkaError, UnknownMemberIdError
+from aiokafka.errors import IllegalGenerationError, KafkaError, KafkaTimeoutError, UnknownMemberIdError
 from faust.exceptions import NotReady, ProducerSendError
 from faust.transport import base
 from faust.transport.drivers import TRANSPORTS
@@ -20,7 +20,8 @@ from faust.types.transports import ConsumerT, ProducerT
 from mode import Service, get_logger
 
 from streams.transport.broker import Broker
-from streams.transport.chunked import ChunkedConsumer, StaleCommit
+from streams.transport.chunked import ChunkedConsumer, StaleCommit, UnansweredCommit
+from streams.transport.faults import line_of
 from streams.transport.groups import Committed, Group, Joined
 from streams.transport.log import Record
 
@@ -39,6 +40,8 @@ class Consumer(ChunkedConsumer):
         super().__init__(*args, **kwargs)
         self.broker = cast("Transport", self.transport).broker
         self.group: Group = self.broker.group(self.app.conf.id)
+        self.line = line_of(self.app)
+        self.line.on_open.append(self._heard_again)
         self.member: str | None = None
         self._assigned: frozenset[TP] = frozenset()
         self._position: dict[TP, int] = {}
@@ -47,21 +50,32 @@ class Consumer(ChunkedConsumer):
 
     async def on_stop(self) -> None:
         await super().on_stop()
-        if self.member is not None:
+        if self.member is not None and self.line.open:
             self.group.leave(self.member)
+            self.line.members.pop(self.member, None)
 
     # Membership
 
     async def _subscribe(self, topics: frozenset[str]) -> None:
         if self.member is None:
-            self.member = self.group.enter(self._in_loop(self._must_join.set))
+            self._enter()
         else:
             self._must_join.set()
+
+    def _enter(self) -> None:
+        self.member = self.group.enter(self._in_loop(self._must_join.set))
+        self.line.members[self.member] = self.group
+
+    def _heard_again(self) -> None:
+        """A member that was silent for a session learns at its next heartbeat that it is out."""
+        if self.member is not None and self.member not in self.group.members:
+            self._in_loop(self._must_join.set)()
 
     @Service.task
     async def _keep_membership(self) -> None:
         while not await self.wait_for_stopped(self._must_join.wait()):
             self._must_join.clear()
+            await self.line.do("join", "", lambda: None)
             # An app that stops commits for the last time and leaves. The others wait for that: once it had joined again,
             # the commit would be one of an old generation.
             if not self.app.should_stop:
@@ -82,12 +96,12 @@ class Consumer(ChunkedConsumer):
             )
         except UnknownMemberIdError:
             # The broker no longer knew this member: it comes back as a new one.
-            self.member = self.group.enter(self._in_loop(self._must_join.set))
+            self._enter()
             return
         outcome = await self.wait(joined)
         if outcome.stopped:
             return
-        generation, assignment = outcome.result
+        generation, assignment = await self.line.do("joined", "", lambda: outcome.result)
         tps = {TP(topic, partition) for topic, partitions in assignment.assignment for partition in partitions}
         self.app.consumer_generation_id = generation
         assignor.on_assignment(assignment)
@@ -112,7 +126,7 @@ class Consumer(ChunkedConsumer):
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> dict[TP, list[Any]]:
         wanted = self._assigned if active_partitions is None else self._assigned & active_partitions
-        fetched = self._fetch_now(wanted)
+        fetched = await self.line.do("fetch", "", lambda: self._fetch_now(wanted))
         if fetched or not timeout:
             return fetched
         self._news.clear()
@@ -188,13 +202,21 @@ class Consumer(ChunkedConsumer):
         return self.broker.end_offset(*tp)
 
     async def committed_position(self, tp: TP) -> Committed | None:
-        return self.group.positions.get(tp)
+        return await self.line.do("committed", tp.topic, lambda: self.group.positions.get(tp))
 
     async def commit_position(self, tp: TP, offset: int, metadata: str = "", *, generation: int) -> None:
+        member = str(self.member)
+        position: dict[tuple[str, int], Committed] = {tp: Committed(offset, metadata)}
         try:
-            self.group.commit(str(self.member), generation, {tp: Committed(offset, metadata)})
+            await self.line.do("commit", tp.topic, lambda: self.group.commit(member, generation, position))
+        except KafkaTimeoutError as silence:
+            raise UnansweredCommit(f"no answer to the commit of {offset} for {tp.topic}/{tp.partition}") from silence
         except (IllegalGenerationError, UnknownMemberIdError) as stale:
             raise StaleCommit(str(stale)) from stale
+
+    def last_heartbeat_answered(self) -> float | None:
+        """When the last heartbeat that the group answered was sent, by the clock of `faults.Sessions`."""
+        return self.line.last_heartbeat
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         try:
@@ -232,6 +254,7 @@ class Producer(base.Producer):
     async def on_start(self) -> None:
         await super().on_start()
         self.broker = cast("Transport", self.transport).broker
+        self.line = line_of(self.app)
         self.running = True
 
     async def on_stop(self) -> None:
@@ -263,8 +286,9 @@ class Producer(base.Producer):
         if isinstance(headers, Mapping):
             headers = list(headers.items())
         self.app.on_produce_message.send(key=key, value=value, partition=partition, timestamp=timestamp, headers=headers)
+        stamp = None if timestamp is None else round(timestamp * 1000)
         try:
-            at = self.broker.produce(topic, key, value, headers or (), None if timestamp is None else round(timestamp * 1000), partition)
+            at = await self.line.do("produce", topic, lambda: self.broker.produce(topic, key, value, headers or (), stamp, partition))
         except KafkaError as problem:
             raise ProducerSendError(f"Error while sending: {problem!r}") from problem
         sent: asyncio.Future[RecordMetadata] = self.loop.create_future()

@@ -55,7 +55,7 @@ def test_what_one_owner_has_checkpointed_the_next_goes_on_from():
 
 def test_the_very_first_checkpoint_is_committed_before_anything_is_folded():
     async def work(broker):
-        broker._log(*SOURCE).delete_before(5)
+        broker.delete_before(*SOURCE, 5)
         tenure = await begun(Member(broker))
         assert tenure.part.next == 5
         assert tenure.checkpoints.store.group.positions[SOURCE] == Committed(5, tenure.checkpoints.current)
@@ -208,7 +208,7 @@ def test_where_the_one_before_is_not_in_the_source_any_more_the_partition_is_par
         await checkpoint(tenure, 4)
         name = await checkpoint(tenure, 9)
         damage(broker, name, "0")
-        broker._log(*SOURCE).delete_before(6)
+        broker.delete_before(*SOURCE, 6)
         member.leave()
         return await parked(broker)
 
@@ -260,7 +260,7 @@ def test_a_group_that_was_deleted_is_noticed_by_the_cut_log_alone():
     async def work(broker):
         await left_at(broker)
         del broker.group("group").positions[SOURCE]
-        broker._log(*STATES).delete_before(broker.end_offset(*STATES))
+        broker.delete_before(*STATES, broker.end_offset(*STATES))
         return await parked(broker)
 
     assert scenario(work).cause == Cause.GROUP_LOST
@@ -304,7 +304,7 @@ def test_a_source_that_does_not_hold_the_offset_parks_the_partition(held):
     async def work(broker):
         await left_at(broker)
         if held == "later":
-            broker._log(*SOURCE).delete_before(12)
+            broker.delete_before(*SOURCE, 12)
         else:  # made anew, with fewer events
             broker.topics["source"].logs[0].__init__("source", 0)
         return await parked(broker)
@@ -315,7 +315,7 @@ def test_a_source_that_does_not_hold_the_offset_parks_the_partition(held):
 def test_nothing_readable_at_all_parks_the_partition():
     async def work(broker):
         await left_at(broker)
-        broker._log(*STATES).delete_before(broker.end_offset(*STATES))
+        broker.delete_before(*STATES, broker.end_offset(*STATES))
         return await parked(broker)
 
     assert scenario(work).cause == Cause.UNREADABLE

@@ -168,7 +168,7 @@ def test_a_cut_log_that_has_lost_its_beginning_parks_the_partition():
         tenure = await begun(member)
         await checkpoint(tenure, 5)
         await tenure.adopt({"x": 1})
-        broker._log(*CUTS).delete_before(2)
+        broker.delete_before(*CUTS, 2)
         member.leave()
         with pytest.raises(Parked, match=r"begins at 2.* needs it from [01]") as problem:
             await begun(Member(broker))
@@ -187,7 +187,7 @@ def test_after_a_deleted_group_a_raised_epoch_lets_owners_begin_again():
             with pytest.raises(Parked, match="state reset"):
                 await begun(Member(broker))
             broker.produce("cuts", None, encode(Begin(Generation(1, 0), 1)), partition=0)
-            broker._log("states", 0).delete_before(broker.end_offset("states", 0))
+            broker.delete_before("states", 0, broker.end_offset("states", 0))
             tenure = await begun(Member(broker), Listed())
             assert tenure.cuts.mine == Generation(1, 2)
             assert tenure.part.next == broker.begin_offset(*SOURCE)

@@ -1,0 +1,215 @@
+"""What can go wrong between a client and the embedded broker, at will: for tests, and for trying things out.
+
+Everything that a client asks of the broker goes over its `Line`. A line can be cut: then the broker no longer hears this client,
+whose calls wait for ever. That is a crash as `kill -9` makes it (a task that is cancelled would still run its `finally`). Opened
+again after the session has passed, the same client is a zombie: all it had under way takes effect, late.
+
+>>> from streams.transport.broker import Broker
+>>> broker = Broker("doctest")
+>>> broker.create_topic("states")
+>>> for key, value in [(b"a", b"1"), (b"b", b"1"), (b"a", b"2"), (b"b", None)]:
+...     offset = broker.produce("states", key, value, timestamp_ms=0).offset
+>>> compact(broker, "states", 0, now_ms=60_000, delete_retention_ms=60_000)
+>>> [(record.offset, record.key, record.value) for record in broker.read("states", 0)]
+[(2, b'a', b'2')]
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from aiokafka.errors import KafkaTimeoutError
+
+from streams.transport.broker import Broker
+from streams.transport.groups import Group
+
+T = TypeVar("T")
+
+SESSION = 10.0  # seconds, as the worker's own
+
+
+@dataclass(slots=True)
+class Fault:
+    """What shall happen to one call of a client.
+
+    Attributes
+    ----------
+    operation
+        produce, fetch, commit, committed, join, append or read; "" for any.
+    topic
+        Of the call, "" for any.
+    skip
+        How many such calls pass before.
+    kind
+        lose: it fails and has no effect. unanswered: it fails and has its effect. twice: it has its effect twice.
+        crash before, crash after: the line is cut before or after its effect. stall: it waits until the line is opened again.
+    """
+
+    kind: str
+    operation: str = ""
+    topic: str = ""
+    skip: int = 0
+
+
+KINDS = ("lose", "unanswered", "twice", "crash before", "crash after")
+
+
+class Line:
+    """A client's connection to the broker."""
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+        self.calls: list[tuple[str, str]] | None = None  # set to a list to note every call: operation and topic
+        self.last_heartbeat = 0.0
+        self.members: dict[str, Group] = {}
+        self.on_open: list[Callable[[], None]] = []
+        self.when_cut: Callable[[], None] = lambda: None
+        self._opened: asyncio.Event | None = None
+        self._gone = False
+
+    @property
+    def open(self) -> bool:
+        """Whether the broker hears this client."""
+        return self._opened is None
+
+    def cut(self) -> None:
+        """The broker hears nothing of this client any more."""
+        if self._opened is None:
+            self._opened = asyncio.Event()
+            self.when_cut()
+
+    def reopen(self) -> None:
+        """It is heard again: all that waited goes through. If its session has passed meanwhile, it learns that it is out."""
+        if self._opened is not None:
+            self._opened.set()
+            self._opened = None
+            for tell in self.on_open:
+                tell()
+
+    def bury(self) -> None:
+        """Whoever still waits, or asks, gets an error: so that the tasks of a crashed client can be ended."""
+        self._gone = True
+        if self._opened is not None:
+            self._opened.set()
+
+    async def do(self, operation: str, topic: str, effect: Callable[[], T]) -> T:
+        """Let a call through, with whatever shall happen to it.
+
+        Raises
+        ------
+        aiokafka.errors.KafkaTimeoutError
+            It was not answered.
+        ConnectionError
+            The client has crashed.
+        """
+        if self.calls is not None:
+            self.calls.append((operation, topic))
+        if self._opened is None and not self.faults and not self._gone:
+            return effect()
+        kind = self._next(operation, topic)
+        if kind == "crash before":
+            self.cut()
+        await self._heard()
+        if kind == "lose":
+            raise KafkaTimeoutError(f"{operation} {topic}: lost")
+        result = effect()
+        if kind == "twice":
+            effect()
+        if kind == "crash after":
+            self.cut()
+        await self._heard()
+        if kind == "unanswered":
+            raise KafkaTimeoutError(f"{operation} {topic}: not answered")
+        return result
+
+    def _next(self, operation: str, topic: str) -> str:
+        for fault in self.faults:
+            if fault.operation in ("", operation) and fault.topic in ("", topic):
+                if fault.skip == 0:
+                    self.faults.remove(fault)
+                    return fault.kind
+                fault.skip -= 1
+        return ""
+
+    async def _heard(self) -> None:
+        while self._opened is not None and not self._gone:
+            await self._opened.wait()
+        if self._gone:
+            raise ConnectionError("this client has crashed")
+
+
+@dataclass
+class Sessions:
+    """Heartbeats and sessions on a clock that only a test moves.
+
+    >>> sessions = Sessions(session=10.0)
+    >>> line = sessions.add(Line())
+    >>> sessions.advance(8.0)
+    >>> sessions.now - line.last_heartbeat
+    0.0
+    """
+
+    session: float = SESSION
+    now: float = 0.0
+    lines: list[Line] = field(default_factory=list)
+
+    def add(self, line: Line) -> Line:
+        line.last_heartbeat = self.now
+        self.lines.append(line)
+        return line
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass: who is heard sends heartbeats, who has not been for a session is put out of its group."""
+        self.now += seconds
+        for line in self.lines:
+            if line.open:
+                line.last_heartbeat = self.now
+            elif self.now - line.last_heartbeat >= self.session:
+                for member, group in line.members.items():
+                    group.leave(member)
+                line.members.clear()
+
+
+def line_of(app: Any) -> Line:
+    """The line of an app: one for its consumer, its producer and its store; made when first asked for."""
+    line: Line | None = getattr(app, "line", None)
+    if line is None:
+        line = app.line = Line()
+    return line
+
+
+def compact(
+    broker: Broker,
+    topic: str,
+    partition: int,
+    *,
+    upto: int | None = None,
+    now_ms: int | None = None,
+    delete_retention_ms: int | None = None,
+) -> None:
+    """Compact a partition as Kafka's cleaner does: of each key the last record stays, offsets stay as they are.
+
+    Parameters
+    ----------
+    upto
+        Offsets from here on are not touched (Kafka leaves its newest segment alone); None for all.
+    now_ms, delete_retention_ms
+        A tombstone goes when it is this old; it stays where no time is given.
+    """
+    if delete_retention_ms is None:
+        delete_retention_ms = int(broker.topics[topic].config.get("delete.retention.ms", 86_400_000))
+    records = broker.read(topic, partition)
+    clean = broker.end_offset(topic, partition) if upto is None else upto
+    last = {record.key: record.offset for record in records}
+    gone = []
+    for record in records:
+        old = now_ms is not None and now_ms - record.timestamp_ms >= delete_retention_ms
+        if record.offset < clean and (last[record.key] > record.offset or (record.value is None and old)):
+            gone.append(record.offset)
+    broker.remove(topic, partition, gone)
+
+
+__all__ = ["KINDS", "SESSION", "Fault", "Line", "Sessions", "compact", "line_of"]
