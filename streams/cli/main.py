@@ -14,9 +14,11 @@ from typing import Annotated
 import typer
 
 from config.load import ConfigError
-from streams.cli import config, simulate
+from streams.cli import config, simulate, topics
 from streams.cli.backtest import backtest
 from streams.cli.demo import demo
+from streams.cli.replay import replay
+from streams.cli.worker import worker
 from streams.errors import UserError
 
 OURS = ("streams", "detectors", "state", "config")
@@ -30,7 +32,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(demo)
+app.command()(worker)
+app.command()(replay)
 app.command()(backtest)
+app.add_typer(topics.commands, name="topics")
 app.add_typer(simulate.commands, name="simulate")
 app.add_typer(config.commands, name="config")
 
@@ -71,7 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
     except ConfigError as error:
         mistakes += error.mistakes
     except UserError as error:
-        mistakes.append(str(error))
+        mistakes += str(error).splitlines()
     except OSError as error:
         if error.filename is None:
             raise

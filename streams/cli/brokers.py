@@ -1,0 +1,109 @@
+"""Reaching Kafka from the command line, by kafka-python: never inside an agent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from streams.errors import UserError
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from streams.topic_settings import Wanted
+
+PATIENCE_MS = 5_000  # how long a broker may take to answer for the first time
+UNKNOWN_TOPIC = 3  # Kafka's error code
+
+
+def unreachable(settings: Settings, problem: BaseException) -> str:
+    """What is said when there is no broker."""
+    return f"cannot reach Kafka at {settings.kafka.bootstrap_servers} (kafka.bootstrap_servers): {problem}"
+
+
+@contextmanager
+def admin(settings: Settings) -> Iterator[Any]:
+    """kafka-python's admin client.
+
+    Raises
+    ------
+    UserError
+        No broker answers, or it refuses what is asked.
+    """
+    from kafka import KafkaAdminClient
+    from kafka.errors import KafkaError
+
+    from streams.transport.security import client_options
+
+    options = client_options(settings.kafka)
+    try:
+        client = KafkaAdminClient(**options, bootstrap_timeout_ms=PATIENCE_MS, request_timeout_ms=3 * PATIENCE_MS)
+    except KafkaError as problem:
+        raise UserError(unreachable(settings, problem)) from problem
+    try:
+        yield client
+    except KafkaError as problem:
+        raise UserError(f"Kafka at {settings.kafka.bootstrap_servers} refuses: {problem}") from problem
+    finally:
+        client.close()
+
+
+def create_missing(client: Any, settings: Settings, wanted: Mapping[str, Wanted]) -> list[str]:
+    """Create the topics that are not there, and return their names."""
+    from kafka.errors import TopicAlreadyExistsError
+
+    missing = [topic for topic, partitions in partitions_of(client, wanted).items() if partitions is None]
+    for topic in missing:
+        asked = {
+            "num_partitions": wanted[topic].partitions,
+            "replication_factor": settings.kafka.replication or -1,
+            "configs": dict(wanted[topic].configs),
+        }
+        try:
+            client.create_topics({topic: asked}, wait_for_metadata=True)
+        except TopicAlreadyExistsError:
+            continue  # another worker was faster
+    return missing
+
+
+def mistakes(client: Any, wanted: Mapping[str, Wanted]) -> list[str]:
+    """What is otherwise than wanted, a line for each."""
+    found: list[str] = []
+    there = partitions_of(client, wanted)
+    for topic, many in there.items():
+        if many is None:
+            found.append(f"topic {topic} is missing: nilometer topics create")
+        elif many != wanted[topic].partitions:
+            found.append(
+                f"topic {topic} has {many} partitions, wanted {wanted[topic].partitions} (streams.partitions): "
+                "all topics of a stream have as many"
+            )
+    for topic, values in _configs(client, [topic for topic, many in there.items() if many is not None and wanted[topic].configs]).items():
+        for name, value in wanted[topic].configs.items():
+            if values.get(name) != value:
+                found.append(f"topic {topic} has {name} = {values.get(name)}, wanted {value}: kafka-configs.sh --alter")
+    return found
+
+
+def partitions_of(client: Any, topics: Mapping[str, Any]) -> dict[str, int | None]:
+    """How many partitions each topic has; None where there is no such topic."""
+    from kafka.errors import for_code
+
+    found: dict[str, int | None] = {}
+    for described in client.describe_topics(list(topics)):
+        if described["error_code"] not in (0, UNKNOWN_TOPIC):
+            raise for_code(described["error_code"])(described["name"])
+        found[described["name"]] = len(described["partitions"]) if described["error_code"] == 0 else None
+    return {topic: found.get(topic) for topic in topics}
+
+
+def _configs(client: Any, topics: list[str]) -> dict[str, dict[str, str]]:
+    from kafka.admin import ConfigResource, ConfigResourceType
+
+    if not topics:
+        return {}
+    described = client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics], config_filter="all")
+    return {
+        topic: {name: entry["value"] for name, entry in values.items()}
+        for topic, values in next(iter(described.values())).items()
+    }  # fmt: skip

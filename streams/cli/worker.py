@@ -1,0 +1,174 @@
+"""`nilometer worker`: watch streams on Apache Kafka until told to stop; run as many as you like."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from streams.cli.options import ConfigFile, settings_of
+from streams.cli.topics import Streams, enabled
+from streams.errors import UserError
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from streams.app import Pipeline
+    from streams.metrics import Metrics
+
+RETRY_SECONDS = 3.0  # between two attempts to reach a broker that is down at the start
+SAME_LINE_SECONDS = 10.0  # a line of the client's is logged no more often: a broker that is away brings dozens a second
+SILENCE_SECONDS = 10.0  # after which we say ourselves that the group does not answer
+
+
+def worker(config: ConfigFile = None, streams: Streams = None) -> None:
+    """Watch the streams on Kafka: fold records, raise alerts, serve metrics and health; SIGTERM and Ctrl-C end it in order.
+
+    Missing topics are created. Partitions are shared among as many workers as run. Exit code 1 after a failure: start it again.
+    """
+    settings = settings_of(config, enabled(streams))
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Seldom())
+    from streams.app import Pipeline  # noqa: F401  # the heavy imports happen here
+    from streams.kernels import compile_all
+    from streams.metrics import Metrics
+
+    say("compiling the kernels (a quarter of a minute the first time, then they are on disk)")
+    compile_all(list(settings.streams.enabled), lambda name: None)
+    asyncio.run(_run(settings, Metrics()))
+
+
+async def _run(settings: Settings, metrics: Metrics) -> None:
+    from streams.app import assemble
+    from streams.engine import running
+    from streams.health import HealthServer, PortError
+    from streams.transport.kafka import url
+    from streams.transport.kafka_logs import KafkaLogs
+    from streams.transport.security import client_options
+    from streams.transport.tail import values
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop.set)
+    state: dict[str, Pipeline] = {}
+    try:
+        server = HealthServer(
+            settings.metrics.host,
+            settings.metrics.port,
+            metrics.registry,
+            lambda: state["pipeline"].healthy() if state else (True, {"waiting": "for Kafka"}),
+            lambda: state["pipeline"].ready() if state else (False, {"waiting": "for Kafka"}),
+        )
+    except PortError as error:
+        raise UserError(str(error)) from error
+    try:
+        if not await _prepare_topics(settings, stop):
+            return
+        async with KafkaLogs(client_options(settings.kafka)) as logs:
+            pipeline = state["pipeline"] = assemble(
+                settings, broker_url=url(settings.kafka.bootstrap_servers), tail=lambda topic: values(logs, topic), metrics=metrics
+            )
+            say(f"watching {', '.join(settings.streams.enabled)} on {settings.kafka.bootstrap_servers}")
+            say(f"metrics on http://{server.host}:{server.port}/metrics")
+            try:
+                async with running(pipeline.app):
+                    await _until_over(pipeline, settings, stop)
+                    say("leaving the group")
+            finally:
+                pipeline.executor.shutdown(wait=False, cancel_futures=True)
+    except UserError:
+        raise
+    except Exception as problem:
+        say(f"stopped by {type(problem).__name__}: {problem}")
+        raise
+    finally:
+        server.close()
+    say("stopped")
+
+
+async def _prepare_topics(settings: Settings, stop: asyncio.Event) -> bool:
+    """Create what is missing, trying until Kafka answers; False if told to stop before.
+
+    Raises
+    ------
+    UserError
+        A topic is not as it should be.
+    """
+    from streams.cli import brokers
+    from streams.topic_settings import wanted_topics
+
+    wanted = wanted_topics(settings, settings.streams.enabled)
+
+    def prepare() -> tuple[list[str], list[str]]:
+        with brokers.admin(settings) as client:
+            return brokers.create_missing(client, settings, wanted), brokers.mistakes(client, wanted)
+
+    from kafka.errors import KafkaError
+
+    while not stop.is_set():
+        try:
+            made, wrong = await asyncio.to_thread(prepare)
+        except UserError as error:
+            if not getattr(error.__cause__, "retriable", False) or not isinstance(error.__cause__, KafkaError):
+                raise
+            say(f"{error}; trying again every {RETRY_SECONDS:g} s")
+            await _first(asyncio.sleep(RETRY_SECONDS), stop.wait())
+            continue
+        if made:
+            say(f"created {len(made)} topics: {', '.join(made)}")
+        if wrong:
+            raise UserError("\n".join(wrong))
+        return True
+    return False
+
+
+async def _until_over(pipeline: Pipeline, settings: Settings, stop: asyncio.Event) -> None:
+    """Wait until told to stop or crashed; say when Kafka falls silent, and when it answers again."""
+    app = pipeline.app
+    silent_since: float | None = None
+    while not stop.is_set() and not app._crashed.is_set():
+        await _first(stop.wait(), app._crashed.wait(), asyncio.sleep(1.0))
+        heard = app.members.last_heartbeat_answered()  # type: ignore[attr-defined]  # of Kafka's consumer
+        now = time.monotonic()
+        if heard is not None and silent_since is not None and now - heard < SILENCE_SECONDS:
+            say(f"Kafka answers again, after {now - silent_since:.0f} s")
+            silent_since = None
+        elif heard is not None and silent_since is None and now - heard > SILENCE_SECONDS:
+            say(f"no answer from Kafka at {settings.kafka.bootstrap_servers} for {now - heard:.0f} s; still trying")
+            silent_since = heard
+
+
+async def _first(*waiting: Any) -> None:
+    """Wait for the first of them and drop the others."""
+    tasks = [asyncio.ensure_future(each) for each in waiting]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Seldom(logging.Filter):
+    """Lets a line pass again only after a while; lines are the same that differ in their arguments alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is logged."""
+        now, line = time.monotonic(), (record.name, record.msg if isinstance(record.msg, str) else repr(record.msg))
+        if now - self._last.get(line, -SAME_LINE_SECONDS) < SAME_LINE_SECONDS:
+            return False
+        self._last[line] = now
+        return True
+
+
+def say(words: str) -> None:
+    """A line for whoever watches the worker."""
+    typer.echo(f"nilometer: {words}", err=True)

@@ -1,0 +1,54 @@
+"""How each topic of ours is to be made: partitions, copies, retention, compaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from config.settings import Settings
+from streams.app import create_topics
+
+FOREVER = {"retention.ms": "-1", "retention.bytes": "-1"}
+# Compacted, and read as a whole when a partition is restored: small segments are compacted soon, tombstones leave soon.
+CHECKPOINTS = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(64 << 20),
+    "delete.retention.ms": "60000",
+    "min.cleanable.dirty.ratio": "0.1",
+    "unclean.leader.election.enable": "false",
+}
+
+
+class Wanted(NamedTuple):
+    """A topic as it should be; settings that are not named are the broker's own (retention of sources, alerts and scores)."""
+
+    partitions: int
+    configs: Mapping[str, str]
+
+
+def wanted_topics(settings: Settings, streams: Sequence[str]) -> dict[str, Wanted]:
+    """Every topic that these streams need, by its full name."""
+    wanted: dict[str, Wanted] = {}
+    prefix, copies = settings.kafka.prefix, settings.kafka.replication
+
+    def want(name: str, partitions: int) -> None:
+        wanted[name] = Wanted(partitions, configs(name.removeprefix(prefix), copies))
+
+    create_topics(want, settings, streams)
+    return wanted
+
+
+def configs(topic: str, copies: int = 0) -> dict[str, str]:
+    """The settings of a topic (its name without the prefix) that must not be left to the broker.
+
+    >>> configs("nilometer.cuts.cards")
+    {'cleanup.policy': 'delete', 'retention.ms': '-1', 'retention.bytes': '-1'}
+    >>> configs("sensor.readings")
+    {}
+    """
+    safe = {"min.insync.replicas": "2"} if copies >= 3 else {}
+    if topic.startswith("nilometer.checkpoints."):
+        return {**CHECKPOINTS, **safe}
+    if topic.startswith("nilometer."):  # cut logs and what is merged: a fold of the source's oldest record may ask for their oldest
+        return {"cleanup.policy": "delete", **FOREVER, **safe}
+    return {}
