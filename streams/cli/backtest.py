@@ -39,9 +39,10 @@ def backtest(
 ) -> None:
     """Say what a worker would have said of a file: the very same fold, with no broker.
 
-    Columns: sensors: sensor_id, at, value; cards: transaction_id, card_id, at, amount [mode, address_match, credit_limit, merchant_id,
-    employee_id]; employees: employee_id, at, amount [limit, approval_limit]; errors: source_id, at, error, hardness [class, segment,
-    model_version]. Where there is a column label, the report measures. `at` is epoch seconds, RFC 3339 or a timestamp.
+    Columns (optional ones after "with"): sensors: sensor_id, at, value; cards: transaction_id, card_id, at, amount, with mode,
+    address_match, credit_limit, merchant_id, employee_id; employees: employee_id, at, amount, with limit, approval_limit; errors:
+    source_id, at, error, hardness, with class, segment, model, model_version. Where there is a column label, the report measures.
+    `at` is epoch seconds, RFC 3339, a plain date or time in UTC, or a timestamp; amount is in major units (or amount_minor).
     """
     window = (_time(begin, "--from"), _time(end, "--to"))
     overrides: dict[str, Any] = {"sensors.length": length}
