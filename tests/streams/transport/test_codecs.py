@@ -12,6 +12,7 @@ import cramjam
 import numpy as np
 import pytest
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
+from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,6 +120,15 @@ def test_pitfall_9_the_limits_of_a_fetch() -> None:
         read(bomb, 5, largest=2 * MIB)
     assert read(good + bomb, 4, largest=2 * MIB)[1] == 5
     assert len(read(good + bomb, 4)[0]) == 2
+
+
+def test_pitfall_9_a_bomb_in_an_old_format_is_refused_before_aiokafka_sees_it() -> None:
+    builder = LegacyRecordBatchBuilder(1, GZIP, 1 << 30)
+    builder.append(0, timestamp=1000, key=None, value=bytes(3 * MIB))
+    bomb = bytes(builder.build())
+    with pytest.raises(CorruptRecordException, match="refused as a bomb"):
+        read(bomb, largest=2 * MIB)
+    assert len(read(bomb)[0]) == 1
 
 
 def test_pitfall_9_more_records_in_a_compressed_batch_than_any_producer_gathers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,8 +27,10 @@ from tests.streams.transport.batches import (
     sealed,
     with_crc,
 )
+from tests.streams.transport.test_record_batches import corrupted
 
 EXAMPLES = 4000
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def small_batch(rng: np.random.Generator, base: int) -> bytes:
@@ -134,3 +140,27 @@ def test_noise_is_refused_quietly_or_by_a_kafka_error() -> None:
             outcome(read, bytes(noise), **settings)
     assert read(b"") == ([], 0)
     assert encoded(Record(0))[0] >> 1 == len(encoded(Record(0))) - 1
+
+
+def test_corrupt_bytes_never_lead_outside_of_the_buffer(tmp_path: Path) -> None:
+    """A kernel has no checks of its own; here it is compiled with them, and a read past the end is an IndexError."""
+    checked = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", "from tests.streams.transport import test_record_batch_fuzz as fuzz; fuzz.under_bounds_checks()"],
+        env=os.environ | checked,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "every read lay within\n", done.stderr
+
+
+def under_bounds_checks() -> None:
+    """Every bound that `corrupted` breaks, and bytes changed at random, at the very end of a buffer."""
+    for bad in corrupted().values():
+        outcome(read, bad)
+        outcome(read, bad, check_crcs=False, committed=True)
+    test_a_changed_fetch_never_crashes_and_its_sound_beginning_is_read()
+    test_noise_is_refused_quietly_or_by_a_kafka_error()
+    print("every read lay within")
