@@ -225,7 +225,7 @@ class RecordBatchReader:
 
 
 def warm() -> None:
-    """Compile the kernels, or load them from their cache, before the group is joined: 2 to 4 s, or 0.1 s."""
+    """Compile the kernels, or load them from their cache, before the group is joined: 4 s, or 0.3 s, most of which is numba waking up."""
     scan.walk(np.zeros(1, np.uint8), True, False, np.empty((0, 3), np.int64))
 
 
