@@ -19,7 +19,7 @@ from streams.demo import produce
 from streams.engine import running
 from streams.kernels import compile_all
 from streams.transport.broker import Broker
-from streams.transport.tail import memory_tail
+from streams.transport.tail import MemoryLogs
 
 SECONDS = 25.0
 
@@ -28,7 +28,7 @@ async def screen(seconds: float) -> Console:
     settings = settings_of(DEMO_CONFIG)
     broker = Broker.named("picture")
     create_topics(broker.create_topic, settings, settings.streams.enabled)
-    pipeline = assemble(settings, broker_url="memory://picture", tail=lambda topic: memory_tail(broker, topic))
+    pipeline = assemble(settings, broker_url="memory://picture", logs=MemoryLogs(broker))
     shown = Screen(pipeline, broker, settings, seconds, "http://127.0.0.1:9464/metrics", time.monotonic())
     with Path("/dev/null").open("w") as nowhere:
         console = Console(record=True, width=140, file=nowhere, force_terminal=True, highlight=False)

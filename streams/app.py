@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -20,15 +21,25 @@ from config.settings import Settings
 from streams import topics
 from streams.agents import cards, employees, errors, sensors
 from streams.agents.population import keep_population
-from streams.agents.watch import Watcher
+from streams.agents.watch import Unsent, Watcher
 from streams.alerts import Audit
+from streams.checkpoints import Checkpoints
+from streams.cut_log import CutLog
 from streams.definitions import Definition
+from streams.lease import Lease
 from streams.metrics import Metrics
+from streams.parked import Cause, Dead, Parked
 from streams.partition import signature_text
+from streams.tenure import Tenure
+from streams.tenures import Notes, Tenures
+from streams.transport.tail import Logs, values
 
 if TYPE_CHECKING:  # Faust is heavy, and a backtest does without it
+    from faust.types import TP
+
     from streams.engine import App
 
+T = TypeVar("T")
 BUILDS_AT_ONCE = 2  # models built beside the event loop: more would take its cores
 _DEFINE: dict[str, Callable[[Settings], Definition]] = {
     "sensors": sensors.define,
@@ -65,11 +76,15 @@ class Pipeline:
     watchers: dict[str, Watcher]
     metrics: Metrics
     executor: Executor
+    tenures: dict[str, Tenures]
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether this worker has its partitions and folds them, for ``/readyz``."""
         folding = {name: sorted(watcher.partitions) for name, watcher in self.watchers.items()}
-        return self.app.started and any(folding.values()), {"folding": folding}
+        parked = {
+            each.stream: {str(number): str(why) for number, why in each.parked.items()} for each in self.tenures.values() if each.parked
+        }
+        return self.app.started and any(folding.values()) and not parked, {"folding": folding, "parked": parked}
 
     def healthy(self) -> tuple[bool, dict[str, Any]]:
         """Whether the process does anything at all, for ``/healthz``."""
@@ -80,24 +95,24 @@ def create_topics(create: Callable[[str, int], None], settings: Settings, stream
     """Create every topic that these streams need; what belongs together has the same number of partitions."""
     many, prefix = settings.streams.partitions, settings.kafka.prefix
     for stream in streams:
-        for topic in (topics.source(stream), topics.alerts(stream), topics.scores(stream), topics.cuts(stream)):
+        for topic in (topics.source(stream), topics.alerts(stream), topics.scores(stream), topics.cuts(stream), topics.checkpoints(stream)):
             create(prefix + topic, many)
         create(prefix + topics.shared(stream), 1)
     create(prefix + topics.DEAD_LETTERS, 1)
 
 
-def assemble(
-    settings: Settings, *, broker_url: str, tail: Callable[[str], AsyncIterator[bytes]], metrics: Metrics | None = None
-) -> Pipeline:
+def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metrics | None = None) -> Pipeline:
     """Put a worker together: the agents of the enabled streams on one Faust app.
 
     Parameters
     ----------
     broker_url
         ``memory://name`` or ``kafka://host:port``.
-    tail
-        Reads the only partition of a topic from its beginning and then for ever, outside every consumer group.
+    logs
+        Reads checkpoints, cut logs and what partitions share, outside every consumer group.
     """
+    from aiokafka.errors import MessageSizeTooLargeError
+    from faust.exceptions import ProducerSendError
     from faust.types import TP
 
     from streams.engine import create_app
@@ -108,6 +123,7 @@ def assemble(
     executor = ThreadPoolExecutor(BUILDS_AT_ONCE, thread_name_prefix="build")
     watchers: dict[str, Watcher] = {}
     of_topic: dict[str, Watcher] = {}
+    tenures: dict[str, Tenures] = {}
 
     def position(tp: TP) -> int | None:
         watcher = of_topic.get(tp.topic)
@@ -124,7 +140,12 @@ def assemble(
     app.chunks.isolation_level = settings.kafka.isolation_level
 
     async def outlet(topic: str, key: bytes | None, value: bytes | None, *, partition: int | None = None, headers: Any = ()) -> Any:
-        return await app.producer.send(prefix + topic, key, value, partition, None, list(headers))
+        try:
+            return await app.producer.send(prefix + topic, key, value, partition, None, list(headers))
+        except ProducerSendError as problem:
+            if isinstance(problem.__cause__, MessageSizeTooLargeError):
+                raise  # it would never leave
+            raise Unsent(str(problem)) from problem
 
     for name in settings.streams.enabled:
         stream = definition(name, settings)
@@ -141,15 +162,87 @@ def assemble(
         metrics.promised_rate.labels(name).set(stream.rate)
         _watch(app, topic, watchers[name])
         if stream.merges:
-            _share(app, prefix + topics.shared(name), watchers[name], tail)
+            _share(app, prefix + topics.shared(name), watchers[name], logs)
+        tenures[topic] = _tenures(app, settings, watchers[name], logs)
     metrics.build.info({"version": build(), "configuration": next(iter(watchers.values())).audit.configuration})
 
+    _keep_partitions(app, tenures)
+    return Pipeline(app, watchers, metrics, executor, tenures)
+
+
+def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs) -> Tenures:
+    """A stream's folds, each with its checkpoints and its cut log."""
+    stream, prefix = watcher.definition, settings.kafka.prefix
+    source, metrics = prefix + topics.source(stream.name), watcher.metrics
+    from streams.member_store import MemberStore
+
+    store = MemberStore(app, logs)
+
+    def create(number: int) -> Tenure:
+        place = (prefix + topics.checkpoints(stream.name), number)
+        signatures = {"detector": signature_text(stream.detector)}
+        many = app.consumer.topic_partitions(source) or settings.streams.partitions
+        checkpoints = Checkpoints(store, place, (source, number), many, signatures, in_a_thread)
+        cuts = CutLog(store, (prefix + topics.cuts(stream.name), number), (source, number), number)
+        return Tenure(stream.partition(number), checkpoints, cuts, lease)
+
+    def lease() -> bool:
+        clock = getattr(app.consumer, "clock", time.monotonic)
+        return Lease(app.conf.broker_session_timeout, app.members.last_heartbeat_answered, clock)()
+
+    def rejoin(why: str) -> None:
+        ask = getattr(app.consumer, "rejoin", None)
+        if ask is not None:
+            ask()
+        else:  # another worker, or the next life of this one, takes over
+            app.add_future(app.crash(Dead(why)))
+
+    def restored(number: int, seconds: float) -> None:
+        metrics.restore_seconds.labels(stream.name).observe(seconds)
+        metrics.ready.labels(stream.name, str(number)).set(1)
+
+    def parked(number: int, why: Parked | None) -> None:
+        for cause in Cause:
+            metrics.parked.labels(stream.name, str(number), cause).set(why is not None and why.cause == cause)
+        metrics.ready.labels(stream.name, str(number)).set(0)
+
+    def made(number: int, size: int, seconds: float) -> None:
+        metrics.checkpoint_seconds.labels(stream.name).observe(seconds)
+        metrics.checkpoint_bytes.labels(stream.name, str(number)).set(size)
+
+    notes = Notes(
+        restored, parked, made, lambda number, seconds: metrics.checkpoint_age.labels(stream.name, str(number)).set(seconds),
+        lambda number: metrics.ready.labels(stream.name, str(number)).set(0),
+    )  # fmt: skip
+    tenures = Tenures(
+        stream.name, create, settings.checkpoint.interval,
+        lambda generation: generation == app.consumer_generation_id and not app.members.given_back, rejoin, notes,
+    )  # fmt: skip
+    watcher.tenures, watcher.died = tenures.held, tenures.died
+    return tenures
+
+
+async def in_a_thread(work: Callable[..., T], *arguments: Any) -> T:
+    """Run slow, pure work beside the event loop."""
+    return await asyncio.to_thread(work, *arguments)
+
+
+def _keep_partitions(app: App, tenures: dict[str, Tenures]) -> None:
+    """Restore, checkpoint and give back, as the group wants it."""
+
     async def assigned(partitions: set[TP], generation: int) -> None:
-        for topic, watcher in of_topic.items():
-            watcher.own({tp.partition for tp in partitions if tp.topic == topic})
+        await asyncio.gather(
+            *(each.assign({tp.partition for tp in partitions if tp.topic == topic}, generation) for topic, each in tenures.items())
+        )
+
+    async def given_back(partitions: set[TP], generation: int) -> None:
+        await asyncio.gather(*(each.revoke(0.5 * app.conf.broker_rebalance_timeout) for each in tenures.values()))
 
     app.when_assigned(assigned)
-    return Pipeline(app, watchers, metrics, executor)
+    app.when_revoked(given_back)
+    app.when_stopping(given_back)
+    for each in tenures.values():
+        app.task(each.keep_checkpointing)
 
 
 def _watch(app: App, topic: str, watcher: Watcher) -> None:
@@ -162,7 +255,7 @@ def _watch(app: App, topic: str, watcher: Watcher) -> None:
     app.agent(app.chunked_topic(topic), name=f"watch-{watcher.definition.name}", isolated_partitions=True)(watch)
 
 
-def _share(app: App, topic: str, watcher: Watcher, tail: Callable[[str], AsyncIterator[bytes]]) -> None:
+def _share(app: App, topic: str, watcher: Watcher, logs: Logs) -> None:
     """Keep the inputs that a stream's partitions make together."""
 
     async def tell(value: bytes) -> Any:
@@ -170,7 +263,7 @@ def _share(app: App, topic: str, watcher: Watcher, tail: Callable[[str], AsyncIt
 
     async def share() -> None:
         try:
-            await keep_population(tail(topic), tell, watcher.offer, lambda: 0 in watcher.partitions)
+            await keep_population(values(logs, topic), tell, watcher.offer, lambda: 0 in watcher.partitions)
         except asyncio.CancelledError:
             raise
         except Exception as problem:  # without it no reference would ever change again: leave loudly

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from streams.manifest import CHUNK_BYTES, MANIFEST, CutPosition, Manifest, Names, Shelf, chunk_key, encode, pack
 from streams.parked import Cause, Dead, Parked
 from streams.store import Committed, Place, Store
-from streams.transport.chunked import StaleCommit
+from streams.transport.groups import StaleCommit
 
 T = TypeVar("T")
 

@@ -13,6 +13,7 @@ reset` raises the epoch, which stands before them.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -99,6 +100,15 @@ class CutReader:
             return False
         self.number += 1
         return True
+
+
+def counting(partition: int, records: Iterable[tuple[int, bytes]]) -> Iterator[Cut]:
+    """The cuts that count among a log's records (offset, value), as a backtest takes them and `nilometer state cuts` prints them."""
+    reader = CutReader()
+    for offset, value in records:
+        entry = decode(value)
+        if reader.read(offset, entry) and isinstance(entry, Adoption):
+            yield Cut(partition, entry.n, entry.inputs)
 
 
 @dataclass(slots=True)

@@ -58,6 +58,11 @@ class Metrics:
         self.build_seconds = histogram("build_seconds", "Time to build a model.", (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0), "stream")
         self.cuts = counter("cuts", "Inputs adopted from outside the log.", "stream")
         self.ready = gauge("partition_ready", "1 where a partition is assigned, restored and folding.", "stream", "partition")
+        self.parked = gauge("partition_parked", "1 where a partition waits for a person, by why.", "stream", "partition", "cause")
+        self.restore_seconds = histogram("restore_seconds", "Time to restore a partition.", _LATENCIES, "stream")
+        self.checkpoint_seconds = histogram("checkpoint_seconds", "Time to make a checkpoint.", _LATENCIES, "stream")
+        self.checkpoint_bytes = gauge("checkpoint_bytes", "Size of the last checkpoint, compressed.", "stream", "partition")
+        self.checkpoint_age = gauge("checkpoint_age_seconds", "Time since the last checkpoint.", "stream", "partition")
         self.build = Info("nilometer_build", "Version and digest of the configuration.", registry=self.registry)
 
     def seen(self, stream: str, partition: int, counts: Counts, keys: int, open_episodes: int) -> None:

@@ -41,6 +41,8 @@ class Tenure:
         Of the group, in which the fold was restored: only under it may it commit.
     alive
         False for ever once the partition may be another's, or something that was said was lost. Check it after every await.
+    suspended
+        True while its partition is given back, and may come again: nothing is folded and nothing said.
     settled
         False between folding a batch and handing its outputs to the producer.
     outputs
@@ -57,6 +59,7 @@ class Tenure:
     lease: Callable[[], bool] = always
     generation: int = -1
     alive: bool = False
+    suspended: bool = False
     settled: bool = True
     outputs: list[Awaitable[Any]] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -143,6 +146,16 @@ class Tenure:
         """Raise `Dead` if it is."""
         if not self.alive:
             raise Dead(self.why)
+
+    @property
+    def folding(self) -> bool:
+        """Whether it may take another batch."""
+        return self.alive and not self.suspended
+
+    @property
+    def may_speak(self) -> bool:
+        """Whether what was folded may leave. Ask after folding, before sending."""
+        return self.folding and self.lease()
 
     def kill(self, why: str) -> None:
         """Nothing more of this fold counts."""

@@ -32,9 +32,14 @@ def cuts(stream: str) -> str:
     return f"nilometer.cuts.{stream}"
 
 
+def checkpoints(stream: str) -> str:
+    """Its checkpoints: compacted, partition = source partition."""
+    return f"nilometer.checkpoints.{stream}"
+
+
 def shared(stream: str) -> str:
     """What partitions give to, and get back from, inputs merged over the whole stream; one partition."""
     return f"nilometer.shared.{stream}"
 
 
-__all__ = ["DEAD_LETTERS", "SOURCES", "alerts", "cuts", "scores", "shared", "source"]
+__all__ = ["DEAD_LETTERS", "SOURCES", "alerts", "checkpoints", "cuts", "scores", "shared", "source"]

@@ -8,28 +8,39 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 import numpy as np
 
 from detectors.protocol import MICROSECONDS, Build
-from streams import alerts, cuts, scores, topics
+from streams import alerts, scores, topics
 from streams.dead_letters import DeadLetter
 from streams.definitions import Definition
 from streams.metrics import Metrics
+from streams.parked import Dead
 from streams.partition import Origins, Outcome, Partition
+from streams.records import Decoded
+from streams.tenure import Tenure
 from streams.transport.chunk import Chunk
-from streams.transport.cutting import from_position
+from streams.transport.cutting import from_position, split_at
 
 HOUR = 3_600 * MICROSECONDS  # inputs from outside are adopted once an hour of event time
 
 
+UNDELIVERED = 10_000  # outputs that may be under way before a partition waits for the oldest
+LEASE_LOOK = 0.02  # how often is looked whether outputs may leave, in seconds
+
+
+class Unsent(Exception):
+    """A record that could not be sent now; the same one may be, later."""
+
+
 class Outlet(Protocol):
-    """Where records go: returns when a record has been taken, with the future of its delivery."""
+    """Where records go: returns when a record has been taken, with the future of its delivery; raises `Unsent`."""
 
     async def __call__(
         self, topic: str, key: bytes | None, value: bytes | None, *, partition: int | None = None, headers: Sequence[tuple[str, bytes]] = ()
@@ -51,65 +62,96 @@ class Watcher:
     prefix: str = ""  # before every topic's name; ids and origins do without it
     end: Callable[[int], int | None] = lambda number: None  # a partition's high water, where it is known
     clock: Callable[[], float] = time.time  # for metrics only
-    partitions: dict[int, Partition] = field(default_factory=dict)
-    pending: dict[int, dict[str, Any]] = field(default_factory=dict)  # inputs waiting for the next cut of a partition
+    tenures: dict[int, Tenure] = field(default_factory=dict)  # by partition: those that are restored (`Tenures.held`)
+    died: Callable[[int, Tenure], None] = lambda number, tenure: None  # told of a fold that has found that it is dead
+    offered: dict[str, Any] | None = None  # the newest inputs; every partition adopts them at its next cut
     _builds: dict[tuple[int, bytes, int], Future[Any]] = field(default_factory=dict)
     _hours: dict[int, int] = field(default_factory=dict)  # of the last contribution of a partition
-    _adopted: dict[int, int] = field(default_factory=dict)  # and of its last adoption
+    _adopted: dict[int, int] = field(default_factory=dict)  # and of its last adoption,
+    _taken: dict[int, dict[str, Any]] = field(default_factory=dict)  # which was of these inputs
 
-    def own(self, numbers: Collection[int]) -> None:
-        """Have a fold for each of these partitions and for no other; those that stay keep their memory."""
-        for number in set(self.partitions) - set(numbers):
-            del self.partitions[number]
-            self.pending.pop(number, None)
-            self.metrics.ready.labels(self.definition.name, str(number)).set(0)
-        for number in numbers:
-            if number not in self.partitions:
-                self.partitions[number] = self.definition.partition(number)
-            self.metrics.ready.labels(self.definition.name, str(number)).set(1)
+    @property
+    def partitions(self) -> dict[int, Partition]:
+        """The folds of this worker, by number."""
+        return {number: cast("Partition", tenure.part) for number, tenure in self.tenures.items()}
 
     def position(self, number: int) -> int | None:
-        """The offset a partition wants next, None where it has folded nothing: the one position there is."""
-        return (self.partitions[number].next or None) if number in self.partitions else None
+        """The offset a partition wants next, None where it has no fold: the one position there is."""
+        tenure = self.tenures.get(number)
+        return None if tenure is None else tenure.part.next
 
     async def watch(self, chunk: Chunk) -> None:
-        """Fold one chunk and wait until everything it led to is delivered."""
-        part = self.partitions.get(chunk.partition)
-        rest = None if part is None else from_position(chunk, part.next or chunk.first)
-        if part is None or rest is None:
-            return  # given away, or folded already: a chunk that was under way during a rebalance
-        await self._fold(part, rest)
+        """Fold one chunk and hand what it led to to the producer; the next checkpoint waits until all of it is delivered."""
+        tenure = self.tenures.get(chunk.partition)
+        if tenure is None:
+            return  # given away, or parked
+        try:
+            async with tenure.lock:
+                await self._watch(tenure, chunk)
+        except Dead:
+            self.died(chunk.partition, tenure)
 
-    async def _fold(self, part: Partition, chunk: Chunk) -> None:
-        await self._adopt(part)
+    async def _watch(self, tenure: Tenure, chunk: Chunk) -> None:
+        """Fold what is still wanted of a chunk, from cut to cut."""
+        rest = from_position(chunk, tenure.part.next) if tenure.folding else None
+        while rest is not None and tenure.folding:
+            before = tenure.boundary()
+            await self._adopt(tenure)
+            here, rest = (rest, None) if before is None else split_at(rest, before)
+            await self._fold(tenure, here)
+
+    async def _fold(self, tenure: Tenure, chunk: Chunk) -> None:
+        part = cast("Partition", tenure.part)
+        if not len(chunk):
+            part.next = chunk.next  # a hole
+            return
         started = time.perf_counter()
+        tenure.settled = False
         decoded = self.definition.decode(chunk)
         columns, origins = decoded.columns, decoded.origins
         origins.sources = [(topic.removeprefix(self.prefix), number) for topic, number in origins.sources]
         outcome = await self._drive(part, part.fold(columns, origins, chunk.next))
+        await self._may_speak(tenure)
         self._measure(part, chunk, outcome, time.perf_counter() - started)
+        try:
+            tenure.outputs += await self._send(part, chunk, decoded, outcome)
+        except Unsent as problem:
+            tenure.kill(f"an output was not sent: {problem}")
+        tenure.check()
+        tenure.settled = True
+        if len(tenure.outputs) > UNDELIVERED:
+            tenure.outputs = [delivery for delivery in tenure.outputs if not _delivered(delivery)]
+            if len(tenure.outputs) > UNDELIVERED:
+                await asyncio.wait([asyncio.ensure_future(tenure.outputs[0])])
+
+    async def _send(self, part: Partition, chunk: Chunk, decoded: Decoded, outcome: Outcome) -> list[Awaitable[Any]]:
+        columns, origins = decoded.columns, decoded.origins
         sent = [await self._send_letter(chunk, letter) for letter in decoded.dead]
         sent += [await self._send_alert(part, report) for report in outcome.reports]
         if self.definition.scores:
             sent += await self._send_scores(part, chunk, columns.span(0, len(columns)), origins, outcome)
-        sent += await self._contribute(part)
-        await asyncio.gather(*sent)
+        return sent + await self._contribute(part)
+
+    async def _may_speak(self, tenure: Tenure) -> None:
+        """Wait until nothing that was folded can have been another's to judge."""
+        tenure.check()
+        while not tenure.may_speak:
+            await asyncio.sleep(LEASE_LOOK)
+            tenure.check()
 
     def offer(self, inputs: dict[str, Any]) -> None:
         """Let every partition adopt these inputs at its next cut; what is newer takes the place of what still waits."""
-        for number in self.partitions:
-            self.pending[number] = inputs
+        self.offered = inputs
 
-    async def _adopt(self, part: Partition) -> None:
+    async def _adopt(self, tenure: Tenure) -> None:
+        part = cast("Partition", tenure.part)
         hour = part.episodes.event_time // HOUR
-        if part.number not in self.pending or hour <= self._adopted.get(part.number, hour - 1):
+        if self.offered is None or self._taken.get(part.number) is self.offered or hour <= self._adopted.get(part.number, hour - 1):
             return
-        self._adopted[part.number] = hour
-        inputs = self.pending.pop(part.number)
-        cut = cuts.Cut(part.number, part.next, inputs)
-        delivered = await self.outlet(topics.cuts(self.definition.name), None, cuts.dump(cut), partition=part.number)
-        await delivered  # written down first, adopted then
-        part.adopt(cut)
+        if not tenure.may_adopt:
+            return
+        self._adopted[part.number], self._taken[part.number] = hour, self.offered
+        await tenure.adopt(self.offered)
         self.metrics.cuts.labels(self.definition.name).inc()
 
     async def _drive(self, part: Partition, folding: Any) -> Outcome:
@@ -188,3 +230,7 @@ class Watcher:
             age = self.clock() - float(chunk.timestamps[-1]) / 1000.0
             metrics.lag_seconds.labels(name, str(part.number)).set(age)
             metrics.latency_seconds.labels(name).observe(max(0.0, age))
+
+
+def _delivered(delivery: Awaitable[Any]) -> bool:
+    return isinstance(delivery, asyncio.Future) and delivery.done() and not delivery.cancelled() and delivery.exception() is None

@@ -55,17 +55,20 @@ def demo(
 
 
 async def _run(settings: Settings, metrics: Any, seconds: float, console: Console, headless: bool) -> None:
-    from streams.app import assemble, create_topics
+    from streams.app import assemble
     from streams.demo import produce
     from streams.engine import running
     from streams.health import HealthServer, PortError
+    from streams.topic_settings import wanted_topics
     from streams.transport.broker import Broker
-    from streams.transport.tail import memory_tail
+    from streams.transport.tail import MemoryLogs
 
     broker = Broker.named("demo")
     bounded = {"retention.bytes": str(64 << 20)}  # a demo may run for days
-    create_topics(lambda name, partitions: broker.create_topic(name, partitions, bounded), settings, settings.streams.enabled)
-    pipeline = assemble(settings, broker_url="memory://demo", tail=lambda topic: memory_tail(broker, topic), metrics=metrics)
+    wanted = wanted_topics(settings, settings.streams.enabled)
+    for topic, (partitions, configs) in wanted.items():
+        broker.create_topic(topic, partitions, {**configs, **bounded})
+    pipeline = assemble(settings, broker_url="memory://demo", logs=MemoryLogs(broker), metrics=metrics)
     try:
         server = HealthServer(settings.metrics.host, settings.metrics.port, metrics.registry, pipeline.healthy, pipeline.ready)
     except PortError:  # a second demo, or a worker: any other port will do here

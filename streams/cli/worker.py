@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import time
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from streams.app import Pipeline
     from streams.metrics import Metrics
+    from streams.transport.kafka_logs import KafkaLogs
 
 RETRY_SECONDS = 3.0  # between two attempts to reach a broker that is down at the start
 SAME_LINE_SECONDS = 10.0  # a line of the client's is logged no more often: a broker that is away brings dozens a second
@@ -48,9 +50,6 @@ async def _run(settings: Settings, metrics: Metrics) -> None:
     from streams.engine import running
     from streams.health import HealthServer, PortError
     from streams.transport.kafka import url
-    from streams.transport.kafka_logs import KafkaLogs
-    from streams.transport.security import client_options
-    from streams.transport.tail import values
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -68,12 +67,13 @@ async def _run(settings: Settings, metrics: Metrics) -> None:
     except PortError as error:
         raise UserError(str(error)) from error
     try:
-        if not await _prepare_topics(settings, stop):
-            return
-        async with KafkaLogs(client_options(settings.kafka)) as logs:
-            pipeline = state["pipeline"] = assemble(
-                settings, broker_url=url(settings.kafka.bootstrap_servers), tail=lambda topic: values(logs, topic), metrics=metrics
-            )
+        async with AsyncExitStack() as stack:
+            logs = await _connected(stack, settings, stop)
+            if logs is None:
+                return
+            await asyncio.to_thread(_prepare_topics, settings)
+            broker_url = url(settings.kafka.bootstrap_servers)
+            pipeline = state["pipeline"] = assemble(settings, broker_url=broker_url, logs=logs, metrics=metrics)
             say(f"watching {', '.join(settings.streams.enabled)} on {settings.kafka.bootstrap_servers}")
             say(f"metrics on http://{server.host}:{server.port}/metrics")
             try:
@@ -92,40 +92,41 @@ async def _run(settings: Settings, metrics: Metrics) -> None:
     say("stopped")
 
 
-async def _prepare_topics(settings: Settings, stop: asyncio.Event) -> bool:
-    """Create what is missing, trying until Kafka answers; False if told to stop before.
+async def _connected(stack: AsyncExitStack, settings: Settings, stop: asyncio.Event) -> KafkaLogs | None:
+    """A connection to Kafka, tried for until it answers; None if told to stop before."""
+    from aiokafka.errors import KafkaConnectionError
+
+    from streams.transport.kafka_logs import KafkaLogs
+    from streams.transport.security import client_options
+
+    options = client_options(settings.kafka)
+    while not stop.is_set():
+        try:
+            return await stack.enter_async_context(KafkaLogs(options))
+        except KafkaConnectionError as problem:
+            say(f"cannot reach Kafka at {settings.kafka.bootstrap_servers} ({problem}); trying again every {RETRY_SECONDS:g} s")
+            await _first(asyncio.sleep(RETRY_SECONDS), stop.wait())
+    return None
+
+
+def _prepare_topics(settings: Settings) -> None:
+    """Create what is missing.
 
     Raises
     ------
     UserError
-        A topic is not as it should be.
+        A topic is not as it should be, or Kafka refuses.
     """
     from streams.cli import brokers
     from streams.topic_settings import wanted_topics
 
     wanted = wanted_topics(settings, settings.streams.enabled)
-
-    def prepare() -> tuple[list[str], list[str]]:
-        with brokers.admin(settings) as client:
-            return brokers.create_missing(client, settings, wanted), brokers.mistakes(client, wanted)
-
-    from kafka.errors import KafkaError
-
-    while not stop.is_set():
-        try:
-            made, wrong = await asyncio.to_thread(prepare)
-        except UserError as error:
-            if not getattr(error.__cause__, "retriable", False) or not isinstance(error.__cause__, KafkaError):
-                raise
-            say(f"{error}; trying again every {RETRY_SECONDS:g} s")
-            await _first(asyncio.sleep(RETRY_SECONDS), stop.wait())
-            continue
-        if made:
-            say(f"created {len(made)} topics: {', '.join(made)}")
-        if wrong:
-            raise UserError("\n".join(wrong))
-        return True
-    return False
+    with brokers.admin(settings) as client:
+        made, wrong = brokers.create_missing(client, settings, wanted), brokers.mistakes(client, wanted)
+    if made:
+        say(f"created {len(made)} topics: {', '.join(made)}")
+    if wrong:
+        raise UserError("\n".join(wrong))
 
 
 async def _until_over(pipeline: Pipeline, settings: Settings, stop: asyncio.Event) -> None:

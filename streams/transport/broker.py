@@ -30,6 +30,9 @@ from streams.transport.log import Log, Record
 MAX_RECORD_BYTES = 1_048_576
 
 
+COMPACTED_EVERY = 64  # records of a partition, where its topic is compacted
+
+
 class Appended(NamedTuple):
     """Where a record landed."""
 
@@ -55,7 +58,9 @@ class Topic:
 
     def __init__(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
         self.name = name
-        retention = int(config["retention.bytes"]) if "retention.bytes" in config else None
+        self.compacts = config.get("cleanup.policy") == "compact"
+        self.delete_retention_ms = int(config.get("delete.retention.ms", 86_400_000))
+        retention = int(config["retention.bytes"]) if "retention.bytes" in config and not self.compacts else None
         self.logs = [Log(name, partition, retention) for partition in range(partitions)]
         self.config = dict(config)
         self.turn = count()
@@ -141,6 +146,8 @@ class Broker:
         if timestamp_ms is None:
             timestamp_ms = int(self.clock() * 1000)
         offset = self._log(topic, partition).append(key, value, kept, timestamp_ms)
+        if self.topics[topic].compacts and offset % COMPACTED_EVERY == COMPACTED_EVERY - 1:
+            self.compact(topic, partition, tombstones_before_ms=timestamp_ms - self.topics[topic].delete_retention_ms)
         if (topic, partition) in self._waiting:
             with self._lock:
                 waiting = self._waiting.pop((topic, partition), set())
@@ -172,6 +179,36 @@ class Broker:
     def remove(self, topic: str, partition: int, offsets: Collection[int]) -> None:
         """Take records out of a partition (see `streams.transport.faults.compact`)."""
         self._log(topic, partition).remove(offsets)
+
+    def compact(self, topic: str, partition: int, *, upto: int | None = None, tombstones_before_ms: int | None = None) -> None:
+        """Compact a partition as Kafka's cleaner does: of each key the last record stays, and offsets stay as they are.
+
+        It happens by itself, now and then, where a topic's `cleanup.policy` is `compact`.
+
+        Parameters
+        ----------
+        upto
+            Offsets from here on are not touched (Kafka leaves its newest segment alone); None for all.
+        tombstones_before_ms
+            Older tombstones go, too; None: no tombstone goes.
+
+        >>> broker = Broker("doctest")
+        >>> broker.create_topic("states")
+        >>> for key, value in [(b"a", b"1"), (b"b", b"1"), (b"a", b"2"), (b"b", None)]:
+        ...     offset = broker.produce("states", key, value, timestamp_ms=0).offset
+        >>> broker.compact("states", 0, tombstones_before_ms=1)
+        >>> [(record.offset, record.key, record.value) for record in broker.read("states", 0)]
+        [(2, b'a', b'2')]
+        """
+        log = self._log(topic, partition)
+        records = self.read(topic, partition)
+        last = {record.key: record.offset for record in records}
+        gone = []
+        for record in records:
+            old = record.value is None and tombstones_before_ms is not None and record.timestamp_ms < tombstones_before_ms
+            if (upto is None or record.offset < upto) and (last[record.key] > record.offset or old):
+                gone.append(record.offset)
+        log.remove(gone)
 
     def delete_before(self, topic: str, partition: int, offset: int) -> None:
         """Delete a partition's records below an offset."""

@@ -20,7 +20,7 @@ from mode import ServiceT
 
 from streams.transport.chunk import Chunk
 from streams.transport.cutting import ChunkLimits, LostPosition, cut, from_position
-from streams.transport.groups import Committed
+from streams.transport.groups import Committed, StaleCommit, UnansweredCommit
 
 # Chunks that may wait in an agent's queue: one to go on with while the next is fetched. More would only make memory grow.
 QUEUED_CHUNKS = 2
@@ -32,14 +32,6 @@ IDLE_PAUSE = 0.05
 FETCH_WAIT = 1.0
 # The share of the broker's request timeout that seeking all partitions may take.
 SEEK_SHARE = 0.8
-
-
-class StaleCommit(Exception):
-    """The group has moved on since the committer's generation: nothing was committed, and its fold is dead."""
-
-
-class UnansweredCommit(StaleCommit):
-    """The group did not answer in time: the commit may stand or not, and the partition may be another's by now."""
 
 
 @dataclass(slots=True)
@@ -108,6 +100,10 @@ class ChunkedConsumer(Consumer):
     @abstractmethod
     async def committed_position(self, tp: TP) -> Committed | None:
         """What the group last committed for a partition, with its metadata."""
+
+    @abstractmethod
+    def last_heartbeat_answered(self) -> float | None:
+        """When the last heartbeat that the group answered well had been sent; None before the first."""
 
     @abstractmethod
     async def commit_position(self, tp: TP, offset: int, metadata: str = "", *, generation: int) -> None:
@@ -312,3 +308,6 @@ class ChunkedConsumer(Consumer):
             if read is None or message.offset >= read:
                 await self.wait_first(self.callback(message), self.suspend_flow.wait())
                 self._read_offset[tp] = message.offset
+
+
+__all__ = ["ChunkSchema", "ChunkedConsumer", "ChunkedTopics", "StaleCommit", "UnansweredCommit", "chunked_topics"]

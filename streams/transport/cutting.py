@@ -48,6 +48,14 @@ def from_position(chunk: Chunk, position: int) -> Chunk | None:
     return chunk if chunk.first == position else trim(chunk, position)
 
 
+def split_at(chunk: Chunk, offset: int) -> tuple[Chunk, Chunk | None]:
+    """What a chunk decides below an offset, which lies above its first, and the rest; both may be without rows."""
+    if chunk.next <= offset:
+        return chunk, None
+    head = take(chunk, 0, int(np.searchsorted(chunk.offsets, offset)))
+    return replace(head, next=offset), trim(chunk, offset)
+
+
 def cut(chunk: Chunk, limits: ChunkLimits) -> Iterator[Chunk]:
     """The same records in the same order, in chunks within the limits; together they decide the same offsets."""
     rows = len(chunk)

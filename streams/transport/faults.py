@@ -3,15 +3,6 @@
 Everything that a client asks of the broker goes over its `Line`. A line can be cut: then the broker no longer hears this client,
 whose calls wait for ever. That is a crash as `kill -9` makes it (a task that is cancelled would still run its `finally`). Opened
 again after the session has passed, the same client is a zombie: all it had under way takes effect, late.
-
->>> from streams.transport.broker import Broker
->>> broker = Broker("doctest")
->>> broker.create_topic("states")
->>> for key, value in [(b"a", b"1"), (b"b", b"1"), (b"a", b"2"), (b"b", None)]:
-...     offset = broker.produce("states", key, value, timestamp_ms=0).offset
->>> compact(broker, "states", 0, now_ms=60_000, delete_retention_ms=60_000)
->>> [(record.offset, record.key, record.value) for record in broker.read("states", 0)]
-[(2, b'a', b'2')]
 """
 
 from __future__ import annotations
@@ -23,7 +14,6 @@ from typing import Any, TypeVar
 
 from aiokafka.errors import KafkaTimeoutError
 
-from streams.transport.broker import Broker
 from streams.transport.groups import Group
 
 T = TypeVar("T")
@@ -64,6 +54,7 @@ class Line:
         self.faults: list[Fault] = []
         self.calls: list[tuple[str, str]] | None = None  # set to a list to note every call: operation and topic
         self.last_heartbeat = 0.0
+        self.now: Callable[[], float] = lambda: 0.0  # of `Sessions`; without them no time passes and nobody is put out
         self.members: dict[str, Group] = {}
         self.on_open: list[Callable[[], None]] = []
         self.when_cut: Callable[[], None] = lambda: None
@@ -157,7 +148,7 @@ class Sessions:
     lines: list[Line] = field(default_factory=list)
 
     def add(self, line: Line) -> Line:
-        line.last_heartbeat = self.now
+        line.last_heartbeat, line.now = self.now, lambda: self.now
         self.lines.append(line)
         return line
 
@@ -181,35 +172,4 @@ def line_of(app: Any) -> Line:
     return line
 
 
-def compact(
-    broker: Broker,
-    topic: str,
-    partition: int,
-    *,
-    upto: int | None = None,
-    now_ms: int | None = None,
-    delete_retention_ms: int | None = None,
-) -> None:
-    """Compact a partition as Kafka's cleaner does: of each key the last record stays, offsets stay as they are.
-
-    Parameters
-    ----------
-    upto
-        Offsets from here on are not touched (Kafka leaves its newest segment alone); None for all.
-    now_ms, delete_retention_ms
-        A tombstone goes when it is this old; it stays where no time is given.
-    """
-    if delete_retention_ms is None:
-        delete_retention_ms = int(broker.topics[topic].config.get("delete.retention.ms", 86_400_000))
-    records = broker.read(topic, partition)
-    clean = broker.end_offset(topic, partition) if upto is None else upto
-    last = {record.key: record.offset for record in records}
-    gone = []
-    for record in records:
-        old = now_ms is not None and now_ms - record.timestamp_ms >= delete_retention_ms
-        if record.offset < clean and (last[record.key] > record.offset or (record.value is None and old)):
-            gone.append(record.offset)
-    broker.remove(topic, partition, gone)
-
-
-__all__ = ["KINDS", "SESSION", "Fault", "Line", "Sessions", "compact", "line_of"]
+__all__ = ["KINDS", "SESSION", "Fault", "Line", "Sessions", "line_of"]

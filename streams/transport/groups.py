@@ -14,6 +14,14 @@ from typing import Any, NamedTuple
 from aiokafka.errors import IllegalGenerationError, UnknownMemberIdError
 
 
+class StaleCommit(Exception):
+    """The group has moved on since the committer's generation: nothing was committed, and its fold is dead."""
+
+
+class UnansweredCommit(StaleCommit):
+    """The group did not answer in time: the commit may stand or not, and the partition may be another's by now."""
+
+
 class Committed(NamedTuple):
     """A committed position: the next offset to read, and what the committer wrote beside it."""
 

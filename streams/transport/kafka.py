@@ -297,6 +297,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                     self.log.warning("Will commit again: %r", problem)
             await asyncio.sleep(COMMIT_BACKOFF)
 
+    def rejoin(self) -> None:
+        self.thread_loop.call_soon_threadsafe(self._coordinator().request_rejoin)
+
     def last_heard(self) -> float | None:
         consumer = self._consumer
         return None if consumer is None or not isinstance(consumer._coordinator, Coordinator) else consumer._coordinator.heard
@@ -361,6 +364,10 @@ class Consumer(ChunkedConsumer, driver.Consumer):
 
     async def commit_position(self, tp: TP, offset: int, metadata: str = "", *, generation: int) -> None:
         await self._thread.commit_position(tp, offset, metadata, generation)
+
+    def rejoin(self) -> None:
+        """Ask the group for a new generation."""
+        self._thread.rejoin()
 
     def last_heartbeat_answered(self) -> float | None:
         """When the last heartbeat (or joining) that the group answered well was *sent*, by `time.monotonic`.

@@ -218,6 +218,14 @@ class Consumer(ChunkedConsumer):
         """When the last heartbeat that the group answered was sent, by the clock of `faults.Sessions`."""
         return self.line.last_heartbeat
 
+    def clock(self) -> float:
+        """The clock by which `last_heartbeat_answered` speaks."""
+        return self.line.now()
+
+    def rejoin(self) -> None:
+        """Ask the group for a new generation."""
+        self._must_join.set()
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         try:
             for tp, offset in offsets.items():

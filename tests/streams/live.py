@@ -11,12 +11,13 @@ from typing import Any
 import msgspec
 
 from config.settings import Settings
-from streams import topics
+from streams import cuts, topics
 from streams.app import assemble, create_topics
+from streams.cut_log import counting
 from streams.engine import run
 from streams.tabular import read
 from streams.transport.broker import Broker
-from streams.transport.tail import memory_tail
+from streams.transport.tail import MemoryLogs
 
 # Said of every event in the score log beside the columns that scores.parquet shares with it.
 COORDINATES = ("stream", "partition", "through", "offset", "index", "key")
@@ -37,7 +38,7 @@ def live(stream: str, file: Path, settings: Settings, name: str, pause_every: in
     """Produce a file's rows as `replay` would while a worker folds them, until all is folded."""
     broker = Broker.named(name)
     create_topics(broker.create_topic, settings, settings.streams.enabled)
-    pipeline = assemble(settings, broker_url=f"memory://{name}", tail=lambda topic: memory_tail(broker, topic))
+    pipeline = assemble(settings, broker_url=f"memory://{name}", logs=MemoryLogs(broker))
     watcher = pipeline.watchers[stream]
     source = topics.source(stream)
 
@@ -71,7 +72,8 @@ def _said(broker: Broker, stream: str, settings: Settings, states: dict[int, byt
             for i, offset in enumerate(columns["offset"]):
                 said.rows[number, offset] = {name: columns[name][i] for name in names}
         said.alerts += [record.value for record in broker.read(topics.alerts(stream), number)]
-        said.cuts += [record.value for record in broker.read(topics.cuts(stream), number)]
+        log = ((record.offset, record.value) for record in broker.read(topics.cuts(stream), number))
+        said.cuts += [cuts.dump(cut) for cut in counting(number, log)]
     for record in broker.read(topics.DEAD_LETTERS, 0):
         headers = defaultdict(bytes, record.headers)
         where = int(headers["nilometer-partition"]), int(headers["nilometer-offset"])

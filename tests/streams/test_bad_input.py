@@ -11,7 +11,7 @@ from config.load import load
 from streams.app import assemble, create_topics
 from streams.engine import run
 from streams.transport.broker import Broker
-from streams.transport.tail import memory_tail
+from streams.transport.tail import MemoryLogs
 
 GOOD = {
     "sensor.readings": ("sensor_id", {"sensor_id": "k", "at": 1000, "value": 1.0}),
@@ -68,7 +68,7 @@ def test_rubbish_goes_to_the_dead_letters_and_the_rest_is_folded(topic):
     settings = load(None, overrides={"streams.partitions": 1}, environment={})
     broker = Broker.named(f"rubbish-{topic}")
     create_topics(broker.create_topic, settings, settings.streams.enabled)
-    pipeline = assemble(settings, broker_url=f"memory://{broker.name}", tail=lambda name: memory_tail(broker, name))
+    pipeline = assemble(settings, broker_url=f"memory://{broker.name}", logs=MemoryLogs(broker))
     sent = []
 
     async def feed():
@@ -98,7 +98,7 @@ def test_a_bad_reading_of_a_frame_is_named_by_its_index_and_the_others_are_folde
     settings = load(None, overrides={"streams.partitions": 1}, environment={})
     broker = Broker.named("frames")
     create_topics(broker.create_topic, settings, settings.streams.enabled)
-    pipeline = assemble(settings, broker_url="memory://frames", tail=lambda name: memory_tail(broker, name))
+    pipeline = assemble(settings, broker_url="memory://frames", logs=MemoryLogs(broker))
     frame = b'{"sensor_id":"k","at":0,"step":0.5,"values":[1,2,null,"x",5,1e300]}'
 
     async def feed():

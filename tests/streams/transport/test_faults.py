@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streams.engine import running
 from streams.transport.chunked import StaleCommit, UnansweredCommit
-from streams.transport.faults import Fault, Line, Sessions, compact
+from streams.transport.faults import Fault, Line, Sessions
 from tests.streams.apps import Reader, embedded, until
 
 
@@ -180,7 +180,7 @@ def test_compaction_keeps_the_last_value_of_each_key_at_its_offset(sent, passes,
                 broker.skip("compacted", 0)
         before = {r.key: r for r in broker.read("compacted", 0)}
         for upto, tombstones in passes:
-            compact(broker, "compacted", 0, upto=upto, now_ms=100 if tombstones else None, delete_retention_ms=50)
+            broker.compact("compacted", 0, upto=upto, tombstones_before_ms=50 if tombstones else None)
         after = broker.read("compacted", 0)
         offsets = [r.offset for r in after]
         assert offsets == sorted(set(offsets))

@@ -1,0 +1,184 @@
+"""A stream's partitions on this worker: restored when they come, checkpointed while they stay, given back when they go.
+
+What may fail here is tried again, parks one partition, or asks the group for a new generation; nothing of it leaves a handler of
+Faust's, and no partition waits for another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from streams.parked import Dead, Parked
+from streams.tenure import Tenure
+
+logger = logging.getLogger("streams.tenures")
+
+BACKOFF, LONGEST_BACKOFF = 0.1, 5.0  # seconds between two attempts to restore
+BYTES_A_SECOND = 10_000_000  # of checkpoints, per partition: a state that is larger is written less often
+LOOK = 0.05  # how often is looked whether a checkpoint is due, in seconds
+
+
+@dataclass
+class Notes:
+    """What the outside is told; the defaults tell nobody."""
+
+    restored: Callable[[int, float], None] = lambda number, seconds: None
+    parked: Callable[[int, Parked | None], None] = lambda number, why: None
+    checkpoint: Callable[[int, int, float], None] = lambda number, size, seconds: None
+    age: Callable[[int, float], None] = lambda number, seconds: None
+    dropped: Callable[[int], None] = lambda number: None
+
+
+@dataclass
+class Tenures:
+    """The tenures of one stream.
+
+    Parameters
+    ----------
+    create
+        A tenure of a partition, not yet restored.
+    interval
+        Seconds between two checkpoints of a partition.
+    current
+        Whether the generation that a handler speaks of is still the group's, as far as this worker knows.
+    rejoin
+        Asks the group for a new generation, in which a partition whose fold has died can be restored.
+    """
+
+    stream: str
+    create: Callable[[int], Tenure]
+    interval: float
+    current: Callable[[int], bool]
+    rejoin: Callable[[str], object]
+    notes: Notes = field(default_factory=Notes)
+    clock: Callable[[], float] = time.monotonic
+    held: dict[int, Tenure] = field(default_factory=dict)
+    parked: dict[int, Parked] = field(default_factory=dict)
+    _due: dict[int, float] = field(default_factory=dict)
+    _made: dict[int, tuple[float, object]] = field(default_factory=dict)  # when the last checkpoint was, and of what
+
+    async def assign(self, numbers: Collection[int], generation: int) -> None:
+        """Have a living fold of each of these partitions, or know why not; of all others none."""
+        for number in [number for number in self.held if number not in numbers]:
+            self.drop(number, "the partition is another's")
+        for number in list(self.parked):
+            self.notes.parked(number, None)
+        self.parked.clear()
+        await asyncio.gather(*(self._restore(number, generation, share / len(numbers)) for share, number in enumerate(sorted(numbers))))
+
+    async def revoke(self, limit: float) -> None:
+        """Checkpoint what can be within `limit` seconds; fold nothing more until the partitions are assigned again."""
+        await asyncio.gather(*(self._last_words(number, tenure, limit) for number, tenure in list(self.held.items())))
+
+    def drop(self, number: int, why: str) -> None:
+        """Let a fold go."""
+        tenure = self.held.pop(number, None)
+        if tenure is not None:
+            tenure.kill(why)
+            self.notes.dropped(number)
+        self._due.pop(number, None)
+        self._made.pop(number, None)
+
+    def died(self, number: int, tenure: Tenure) -> None:
+        """A fold has found that it is dead. Only a new generation can bring its partition back to life."""
+        if self.held.get(number) is tenure and not tenure.suspended:
+            logger.warning("%s/%d: the fold is dropped: %s", self.stream, number, tenure.why)
+            self.drop(number, tenure.why)
+            self.rejoin(f"{self.stream}/{number}: {tenure.why}")
+
+    async def keep_checkpointing(self) -> None:
+        """Make each partition's checkpoint when it is due, one after another, for ever."""
+        while True:
+            await asyncio.sleep(LOOK)
+            now = self.clock()
+            for number, tenure in list(self.held.items()):
+                if number in self._made:
+                    self.notes.age(number, now - self._made[number][0])
+                if now >= self._due.get(number, now + 1) and tenure.folding:
+                    await self._try_checkpoint(number, tenure)
+
+    async def _restore(self, number: int, generation: int, share: float) -> None:
+        """One partition, as often as it takes; the first checkpoints are spread over the interval."""
+        started, pause = self.clock(), BACKOFF
+        kept = self.held.get(number)
+        while self.current(generation):
+            try:
+                if kept is not None and kept.alive:
+                    async with asyncio.timeout(1.0), kept.lock, kept.writing:
+                        if await kept.keep(generation):
+                            kept.suspended = False
+                            return
+                    self.drop(number, "its memory was not kept")
+                tenure = self.create(number)
+                await tenure.restore(generation)
+            except Parked as parked:
+                logger.error("%s/%d is parked (%s): %s", self.stream, number, parked.cause, parked)
+                self.drop(number, str(parked))
+                self.parked[number] = parked
+                self.notes.parked(number, parked)
+                return
+            except Dead as dead:
+                self.drop(number, str(dead))
+                self.rejoin(f"{self.stream}/{number}: {dead}")
+                return
+            except asyncio.CancelledError:
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise
+                logger.warning("%s/%d: a restore was cancelled from within; trying again", self.stream, number)
+            except Exception as problem:
+                logger.warning("%s/%d cannot be restored yet: %r", self.stream, number, problem)
+            else:
+                if self.current(generation):
+                    self.held[number] = tenure
+                    self._due[number] = self.clock() + self.interval * (share or 1.0)
+                    self._made[number] = (self.clock(), None)
+                    self.notes.restored(number, self.clock() - started)
+                return
+            kept = None
+            self.drop(number, "restored anew")
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_BACKOFF)
+
+    async def _try_checkpoint(self, number: int, tenure: Tenure) -> None:
+        try:
+            await self.checkpoint(number)
+        except Dead:
+            self.died(number, tenure)
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            self.died(number, tenure)
+        except Exception as problem:
+            logger.warning("%s/%d: no checkpoint: %r", self.stream, number, problem)
+            self._due[number] = self.clock() + self.interval
+
+    async def checkpoint(self, number: int) -> None:
+        """A checkpoint of one partition, if anything has changed since the last."""
+        tenure = self.held[number]
+        async with tenure.writing:
+            started = self.clock()
+            async with tenure.lock:
+                where = (tenure.part.next, tenure.cuts.position)
+                if self._made.get(number, (0.0, None))[1] == where:
+                    self._made[number] = (started, where)
+                    self._due[number] = started + self.interval
+                    return
+                frozen = tenure.freeze()
+            await tenure.write(frozen)
+            size = tenure.checkpoints.size
+            self._made[number] = (started, where)
+            self._due[number] = started + max(self.interval, size / BYTES_A_SECOND)
+            self.notes.checkpoint(number, size, self.clock() - started)
+
+    async def _last_words(self, number: int, tenure: Tenure, limit: float) -> None:
+        try:
+            async with asyncio.timeout(limit):
+                await self.checkpoint(number)
+        except Exception as problem:
+            logger.info("%s/%d: given back without a checkpoint, others will replay: %r", self.stream, number, problem)
+        finally:
+            tenure.suspended = True
