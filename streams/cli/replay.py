@@ -52,24 +52,25 @@ def _send(stream: str, file: Path, settings: Settings, topic: str, speed: float 
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from streams.cli.brokers import PATIENCE_MS, unreachable
+    from streams.cli import brokers
     from streams.tabular import count_rows, read
     from streams.transport.security import client_options
 
+    with brokers.admin(settings) as client:  # a producer would wait for the topic
+        if brokers.partitions_of(client, {topic: None})[topic] is None:
+            raise UserError(f"topic {topic} is missing: nilometer topics create")
     try:
         producer = KafkaProducer(
             **client_options(settings.kafka),
-            bootstrap_timeout_ms=PATIENCE_MS,
+            bootstrap_timeout_ms=brokers.PATIENCE_MS,
             max_block_ms=int(DELIVERY_SECONDS * 1000),
             delivery_timeout_ms=int(DELIVERY_SECONDS * 1000),
             request_timeout_ms=int(DELIVERY_SECONDS * 500),
             linger_ms=20,
             batch_size=1 << 18,
         )
-        if not producer.partitions_for(topic):
-            raise UserError(f"topic {topic} is missing: nilometer topics create")
     except KafkaError as problem:
-        raise UserError(unreachable(settings, problem)) from problem
+        raise UserError(brokers.unreachable(settings, problem)) from problem
     failures: list[BaseException] = []
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -1,0 +1,83 @@
+"""Our commands in processes of their own, on an installation of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.kafka.broker import free_ports
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTITIONS = 2
+
+
+def nilometer(*arguments, **environment):
+    """A command of ours in a process of its own, to be waited for or stopped."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
+        [sys.executable, "-m", "streams.cli.main", *arguments],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def done(process, code=0):
+    """Its output, when it has ended as it should."""
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == code, output
+    return output
+
+
+@contextmanager
+def installation(kafka, stream, **more):
+    """Settings of an installation of its own on the shared broker, as environment."""
+    prefix = f"{stream}.{uuid.uuid4().hex[:8]}."
+    section = {"employees": "BENFORD", "errors": "CALIBRATION"}.get(stream, stream.upper())
+    yield {
+        "NILOMETER_KAFKA__BOOTSTRAP_SERVERS": kafka,
+        "NILOMETER_KAFKA__PREFIX": prefix,
+        "NILOMETER_STREAMS__PARTITIONS": str(PARTITIONS),
+        "NILOMETER_STREAMS__ENABLED": f'["{stream}"]',
+        f"NILOMETER_{section}__SCORES": "true",
+        "NILOMETER_METRICS__PORT": str(free_ports(1)[0]),
+        **more,
+    }
+
+
+@contextmanager
+def working(environment):
+    """A worker that is ready, stopped in order at the end."""
+    process = nilometer("worker", **environment)
+    try:
+        wait_ready(process, environment)
+        yield process
+        process.send_signal(signal.SIGTERM)
+        output = done(process)
+        assert "nilometer: stopped" in output
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def wait_ready(process, environment, seconds=60.0):
+    end = time.monotonic() + seconds
+    while True:
+        with (
+            suppress(OSError),
+            urllib.request.urlopen(f"http://127.0.0.1:{environment['NILOMETER_METRICS__PORT']}/readyz", timeout=2) as answer,
+        ):
+            if answer.status == 200:
+                return
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < end, "not ready in time"
+        time.sleep(0.05)

@@ -1,0 +1,167 @@
+"""Commands that speak to Kafka: topics made and checked, a broker that is not there, SASL."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+
+import pyarrow.parquet as pq
+import pytest
+from faust.types import TP
+
+from config.load import load
+from streams.cli import brokers
+from streams.cli.main import main
+from streams.engine import running
+from streams.simulators.layout import table
+from streams.simulators.sensors import simulate_sensors
+from streams.transport.kafka import url
+from streams.transport.kafka_logs import KafkaLogs
+from streams.transport.security import client_options, credentials
+from tests.kafka.broker import Kafka, NoKafka
+from tests.kafka.commands import done, installation, nilometer, wait_ready
+from tests.kafka.conftest import no_broker
+from tests.streams.apps import Reader, until
+
+# kafka-python leaves sockets open where it finds no broker; a command's process ends then.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run a command in this process; its exit code and all it said."""
+    monkeypatch.setattr(brokers, "PATIENCE_MS", 1_000)
+
+    def run(*arguments, **environment):
+        with monkeypatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            with pytest.raises(SystemExit) as end:
+                main(list(arguments))
+        said = capsys.readouterr()
+        return end.value.code or 0, said.out + said.err
+
+    return run
+
+
+def test_topics_are_created_once_and_what_is_otherwise_is_named(kafka, command):
+    with installation(kafka, "cards") as environment:
+        prefix = environment["NILOMETER_KAFKA__PREFIX"]
+        code, output = command("topics", "check", **environment)
+        assert code == 2
+        assert f"nilometer: topic {prefix}card.transactions is missing: nilometer topics create" in output.splitlines()
+        code, output = command("topics", "create", **environment)
+        assert code == 0
+        assert f"created  {prefix}nilometer.cuts.cards  2 partitions, cleanup.policy=delete, retention.ms=-1" in output
+        assert "created" not in command("topics", "create", **environment)[1]
+        code, output = command("topics", "check", **environment)
+        assert code == 0, output
+        assert "topics are there, with their partitions and settings" in output
+        code, output = command("topics", "check", **{**environment, "NILOMETER_STREAMS__PARTITIONS": "3"})
+        assert code == 2
+        assert f"topic {prefix}card.transactions has 2 partitions, wanted 3" in output
+
+
+def test_commands_without_a_broker_say_so_in_a_line(command, tmp_path):
+    file = sensors_file(tmp_path)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        environment = {"NILOMETER_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{nobody.getsockname()[1]}"}
+        for arguments in (("topics", "check"), ("replay", str(file), "--topic", "sensor.readings")):
+            code, output = command(*arguments, **environment)
+            assert code == 2
+            (line,) = output.splitlines()
+            assert line.startswith(f"nilometer: cannot reach Kafka at {environment['NILOMETER_KAFKA__BOOTSTRAP_SERVERS']}")
+
+
+def test_replay_wants_a_source_topic_that_is_there(kafka, command, tmp_path):
+    file = sensors_file(tmp_path)
+    with installation(kafka, "sensors") as environment:
+        code, output = command("replay", str(file), "--topic", "sensor.reading", **environment)
+        assert (code, output) == (
+            2,
+            "nilometer: --topic sensor.reading: wanted one of sensor.readings, card.transactions, employee.postings, model.errors\n",
+        )
+        code, output = command("replay", str(file), "--topic", "sensor.readings", **environment)
+        assert code == 2
+        assert output.endswith("sensor.readings is missing: nilometer topics create\n")
+
+
+def test_replay_is_paced_by_event_time_and_stamps_records_with_now(kafka, command, tmp_path):
+    file = sensors_file(tmp_path)  # 300 readings, one a second, long ago
+    with installation(kafka, "sensors") as environment:
+        command("topics", "create", **environment)
+        code, output = command("replay", str(file), "--topic", "sensor.readings", "--speed", "300", **environment)
+        assert code == 0, output
+        assert "300 records" in output
+
+        async def read():
+            async with KafkaLogs({"bootstrap_servers": kafka}) as logs:
+                topic = environment["NILOMETER_KAFKA__PREFIX"] + "sensor.readings"
+                return [r for p in range(2) for r in (await logs.read_to_end(topic, p)).records]
+
+        records = asyncio.run(read())
+    stamps = [record.timestamp_ms for record in records]
+    assert len(stamps) == 300
+    assert stamps == sorted(stamps)
+    assert 500 < stamps[-1] - stamps[0] < 5_000
+    assert stamps[0] > 1_700_000_000_000
+
+
+def test_sasl_plain_is_spoken_by_every_client(command, tmp_path):
+    try:
+        broker = Kafka(user="ann", password="open-sesame")
+    except NoKafka as reason:
+        no_broker(str(reason))
+    file = sensors_file(tmp_path)
+    with broker, installation(broker.sasl_address, "sensors") as environment:
+        wrong = {**environment, "NILOMETER_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT", "NILOMETER_KAFKA__SASL_USERNAME": "ann"}
+        wrong["NILOMETER_KAFKA__SASL_PASSWORD"] = "open-barley"
+        code, output = command("topics", "check", **wrong)
+        assert code == 2
+        assert "cannot reach Kafka" in output
+        right = {**wrong, "NILOMETER_KAFKA__SASL_PASSWORD": "open-sesame"}
+        assert command("topics", "create", **right)[0] == 0
+        code, output = command("replay", str(file), "--topic", "sensor.readings", **right)
+        assert code == 0, output
+        settings = load(environment=right).kafka
+        topic = settings.prefix + "sensor.readings"
+
+        async def through_faust():
+            reader = Reader(url(settings.bootstrap_servers), topic, "sasl", broker_credentials=credentials(settings))
+            async with running(reader.app) as app:
+                await until(lambda: len(reader.values()) == 300, 20.0)
+                await (await app.producer.send(topic, b"k", b"one more", 0, None, None))
+            async with KafkaLogs(client_options(settings)) as logs:
+                assert (await logs.read_to_end(topic, 0)).records[-1].value == b"one more"
+                assert await logs.end(topic, 0) == reader.next.get(TP(topic, 0), 0) + 1
+
+        asyncio.run(through_faust())
+
+
+def test_a_worker_waits_for_a_broker_that_is_down_at_the_start(own_kafka):
+    own_kafka.kill()
+    with installation(own_kafka.address, "sensors") as environment:
+        process = nilometer("worker", **environment)
+        try:
+            lines = iter(process.stdout.readline, "")
+            for line in lines:
+                if "cannot reach Kafka" in line:
+                    break
+            assert own_kafka.address in line
+            assert "trying again every 3 s" in line
+            own_kafka.start()
+            wait_ready(process, environment)
+            process.send_signal(signal.SIGTERM)
+            done(process)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+def sensors_file(folder):
+    file = folder / "file.parquet"
+    pq.write_table(table(simulate_sensors(points=300, sensors=1, anomalies=1, length=20, period=40, seed=2)), file)
+    return file
