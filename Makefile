@@ -18,8 +18,9 @@ VERSION := $(shell [ -n "$(PYTHON)" ] && $(PYTHON) -c 'import platform; print(pl
 
 # Touched when the environment is complete. Another Python or a changed pyproject.toml makes it stale.
 STAMP := .venv/.installed-$(VERSION)
+BENCH := .venv/.bench-$(VERSION)
 
-.PHONY: help install demo test test-slow check format clean
+.PHONY: help install demo test test-slow bench check format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -48,6 +49,14 @@ test: install ## the fast tests, one process a core (ARGS="-k benford")
 
 test-slow: install ## the slow ones: theorems, the papers' tables, soaks
 	@.venv/bin/python -m pytest -q -m slow -n auto --dist loadfile $(ARGS)
+
+$(BENCH): $(STAMP)
+	@echo "Installing what the benchmark is measured against …"
+	@.venv/bin/python -m pip install --quiet --editable '.[bench]'
+	@touch $@
+
+bench: $(BENCH) ## speed against stock Faust, Quix Streams, plain clients, and the floor (ARGS="--messages 200000 --write")
+	@.venv/bin/python -m tests.bench.run $(ARGS)
 
 check: install ## lint, types, layers
 	@.venv/bin/ruff check .
