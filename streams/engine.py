@@ -183,7 +183,7 @@ def create_app(
         "producer_acks": -1,
         "producer_linger": 0.01,
         "producer_max_batch_size": 1 << 18,
-        "producer_request_timeout": 30.0,  # Faust's default is 20 minutes
+        "producer_request_timeout": 120.0,  # a broker that is away for a while is waited for; Faust would wait 20 minutes
     }
     for chatty in ("faust", "mode", "aiokafka"):
         logger = logging.getLogger(chatty)

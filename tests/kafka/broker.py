@@ -173,6 +173,11 @@ class Kafka:
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def let_go(self) -> None:
+        """Leave it running behind this process: somebody else ends it."""
+        if self._process is not None:
+            self._process.returncode = 0  # else Popen complains of a child that outlives it
+
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(how)

@@ -70,11 +70,11 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         with _shared(folder) as known:
             known["users"] = int(str(known["users"])) - 1
+            for broker in _started:
+                broker.let_go()
             if not known["users"]:
                 with suppress(ProcessLookupError):
                     os.kill(int(str(known["pid"])), signal.SIGKILL)
-                for broker in _started:
-                    broker.remove()
                 shutil.rmtree(str(known["folder"]), ignore_errors=True)
 
 
