@@ -6,7 +6,7 @@ import asyncio
 import time
 
 import pytest
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import ConsumerStoppedError, OffsetOutOfRangeError
 from faust.types import TP
 from kafka import KafkaAdminClient
 
@@ -14,7 +14,7 @@ from streams.engine import run, running
 from streams.transport.chunked import StaleCommit, UnansweredCommit
 from streams.transport.cutting import ChunkLimits, LostPosition
 from streams.transport.groups import Committed
-from streams.transport.kafka import url
+from streams.transport.kafka import ConsumerThread, url
 from tests.kafka.conftest import make_topic
 from tests.kafka.test_chunks import FETCH, produced
 from tests.streams.apps import Reader, until
@@ -180,5 +180,69 @@ def test_a_broker_that_goes_away_and_comes_back_is_waited_for(own_kafka, fetch):
             await until(lambda: set(map(int, reader.values())) == set(range(200)), 30.0)
             assert not app.crashed
             await until(lambda: (app.members.last_heartbeat_answered() or 0.0) > heard, 10.0)
+
+    asyncio.run(go())
+
+
+def test_a_stopping_member_commits_before_the_others_go_on(kafka, topic, fetch):
+    async def go():
+        await produced(kafka, topic, numbered(0, 100))
+        one, two = reader_of(kafka, topic, fetch), reader_of(kafka, topic, fetch, keep=True)
+        stopping, committed = asyncio.Event(), asyncio.Event()
+
+        @one.app.when_stopping
+        async def linger(partitions, generation):
+            stopping.set()
+            await asyncio.sleep(4.0)  # longer than a heartbeat: by now it has been told to join again
+            await one.app.members.commit_position(TP(topic, 0), 7, "the last word", generation=generation)
+            committed.set()
+
+        async def last():
+            await until(lambda: len(one.values()) == 100)
+
+        first = asyncio.ensure_future(run(one.app, last()))
+        await stopping.wait()
+        async with running(two.app):
+            await until(lambda: two.next, 20.0)
+            assert committed.is_set()
+            assert two.next[TP(topic, 0)] == 7
+        await first
+
+    asyncio.run(go())
+
+
+@pytest.mark.filterwarnings("ignore::faust.exceptions.AlreadyConfiguredWarning")
+def test_calls_into_the_consumers_thread_that_hang_or_are_cancelled_stop_no_other(kafka, topic, fetch):
+    async def go():
+        await produced(kafka, topic, numbered(0, 10))
+        reader = reader_of(kafka, topic, fetch)
+
+        async def cancelled():
+            raise asyncio.CancelledError
+
+        async with running(reader.app) as app:
+            await until(lambda: len(reader.values()) == 10)
+            app.conf.broker_request_timeout = 2.0
+            hanging = [asyncio.ensure_future(app.consumer._thread.call_thread(asyncio.sleep, 60)) for _ in range(5)]
+            await produced(kafka, topic, numbered(10, 20))
+            await until(lambda: len(reader.values()) == 20, 1.5)
+            with pytest.raises(ConsumerStoppedError):
+                await app.consumer._thread.call_thread(cancelled)
+            assert {type(each) for each in await asyncio.gather(*hanging, return_exceptions=True)} == {TimeoutError}
+
+    asyncio.run(go())
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_call_cancelled_inside_a_seek_makes_the_worker_leave_loudly(kafka, topic, fetch, monkeypatch):
+    async def go():
+        reader = reader_of(kafka, topic, fetch)
+
+        async def cancelled(*_):
+            raise asyncio.CancelledError
+
+        monkeypatch.setattr(ConsumerThread, "_seek_all", cancelled)
+        with pytest.raises(ConsumerStoppedError):
+            await run(reader.app, asyncio.sleep(20))
 
     asyncio.run(go())
