@@ -32,6 +32,7 @@ from streams.parked import Cause, Dead, Parked
 from streams.partition import signature_text
 from streams.tenure import Tenure
 from streams.tenures import Notes, Tenures
+from streams.transport.cutting import LostPosition
 from streams.transport.tail import Logs, values
 
 if TYPE_CHECKING:  # Faust is heavy, and a backtest does without it
@@ -126,8 +127,11 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
     tenures: dict[str, Tenures] = {}
 
     def position(tp: TP) -> int | None:
-        watcher = of_topic.get(tp.topic)
-        return None if watcher is None else watcher.position(tp.partition)
+        if tp.topic not in of_topic:
+            return None
+        at = of_topic[tp.topic].position(tp.partition)
+        # What is parked is not read; but it must be sought to somewhere, and its committed offset may be nowhere.
+        return at if at is not None else app.consumer.highwater(tp)
 
     app = create_app(
         name=f"{prefix}nilometer",
@@ -167,6 +171,12 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
     metrics.build.info({"version": build(), "configuration": next(iter(watchers.values())).audit.configuration})
 
     _keep_partitions(app, tenures)
+
+    def unreadable(tp: TP, lost: LostPosition) -> None:
+        why = f"{lost}. Bring the records back, or `nilometer state reset` the partition to go on from what there is"
+        tenures[tp.topic].park(tp.partition, Parked(Cause.SOURCE, why))
+
+    app.chunks.unreadable = unreadable
     return Pipeline(app, watchers, metrics, executor, tenures)
 
 
@@ -174,6 +184,8 @@ def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs) -> Tenu
     """A stream's folds, each with its checkpoints and its cut log."""
     stream, prefix = watcher.definition, settings.kafka.prefix
     source, metrics = prefix + topics.source(stream.name), watcher.metrics
+    from faust.types import TP
+
     from streams.member_store import MemberStore
 
     store = MemberStore(app, logs)
@@ -218,6 +230,7 @@ def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs) -> Tenu
         stream.name, create, settings.checkpoint.interval,
         lambda generation: generation == app.consumer_generation_id and not app.members.given_back, rejoin, notes,
     )  # fmt: skip
+    watcher.unwanted = lambda number: app.consumer.pause_partitions([TP(source, number)])
     watcher.tenures, watcher.died = tenures.held, tenures.died
     return tenures
 

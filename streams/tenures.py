@@ -90,6 +90,15 @@ class Tenures:
             self.drop(number, tenure.why)
             self.rejoin(f"{self.stream}/{number}: {tenure.why}")
 
+    def park(self, number: int, why: Parked) -> None:
+        """Fold nothing more of a partition until a person has acted and it is assigned anew."""
+        if number in self.parked:
+            return  # the first reason is the one to act on
+        logger.error("%s/%d is parked (%s): %s", self.stream, number, why.cause, why)
+        self.drop(number, str(why))
+        self.parked[number] = why
+        self.notes.parked(number, why)
+
     async def keep_checkpointing(self) -> None:
         """Make each partition's checkpoint when it is due, one after another, for ever."""
         while True:
@@ -116,10 +125,7 @@ class Tenures:
                 tenure = self.create(number)
                 await tenure.restore(generation)
             except Parked as parked:
-                logger.error("%s/%d is parked (%s): %s", self.stream, number, parked.cause, parked)
-                self.drop(number, str(parked))
-                self.parked[number] = parked
-                self.notes.parked(number, parked)
+                self.park(number, parked)
                 return
             except Dead as dead:
                 self.drop(number, str(dead))

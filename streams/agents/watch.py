@@ -64,6 +64,7 @@ class Watcher:
     clock: Callable[[], float] = time.time  # for metrics only
     tenures: dict[int, Tenure] = field(default_factory=dict)  # by partition: those that are restored (`Tenures.held`)
     died: Callable[[int, Tenure], None] = lambda number, tenure: None  # told of a fold that has found that it is dead
+    unwanted: Callable[[int], None] = lambda number: None  # told of a partition that need not be read on
     offered: dict[str, Any] | None = None  # the newest inputs; every partition adopts them at its next cut
     _builds: dict[tuple[int, bytes, int], Future[Any]] = field(default_factory=dict)
     _hours: dict[int, int] = field(default_factory=dict)  # of the last contribution of a partition
@@ -84,7 +85,8 @@ class Watcher:
         """Fold one chunk and hand what it led to to the producer; the next checkpoint waits until all of it is delivered."""
         tenure = self.tenures.get(chunk.partition)
         if tenure is None:
-            return  # given away, or parked
+            self.unwanted(chunk.partition)  # given away, or parked
+            return
         try:
             async with tenure.lock:
                 await self._watch(tenure, chunk)
