@@ -216,7 +216,7 @@ class Detector(Protocol):
     name: ClassVar[str]
     tests: ClassVar[tuple[str, ...]]  # names of the channels, as `Verdicts.test` counts them
     fields: ClassVar[Mapping[str, type]]  # the columns it reads, with their dtypes
-    unit: ClassVar[str]  # what a p-value speaks of: "reading", "transaction", "look", "event"
+    unit: ClassVar[str]  # what episodes are counted in: "block", "transaction", "look", "event"
     quiet_units: int  # alerting units at most this many apart are one episode
 
     def new_state(self) -> Any:

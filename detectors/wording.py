@@ -3,6 +3,21 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def instant(microseconds: int) -> str:
+    """RFC 3339 in UTC; microseconds where there are any, the bare number where the calendar has no such day.
+
+    >>> instant(1_000_000), instant(1_500_000)
+    ('1970-01-01T00:00:01Z', '1970-01-01T00:00:01.500000Z')
+    """
+    try:
+        return (_EPOCH + timedelta(microseconds=microseconds)).isoformat().replace("+00:00", "Z")
+    except OverflowError:
+        return str(microseconds)
 
 
 def plain(x: float, digits: int = 4) -> str:

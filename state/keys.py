@@ -58,7 +58,7 @@ class PackedKeys:
 
 
 @njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
-def _hash(buffer, start, stop):  # type: ignore[no-untyped-def]
+def hash_bytes(buffer, start, stop):  # type: ignore[no-untyped-def]
     """FNV-1a over the bytes, finished as splitmix64 does, since FNV's low bits are weak for short keys."""
     h = _FNV_OFFSET
     for i in range(start, stop):
@@ -94,7 +94,7 @@ def _admit(  # type: ignore[no-untyped-def]
 ):
     """Give every row its slot until room is needed; counts = [live, free slots, pool bytes used]. Returns the row it stopped at."""
     for row in range(from_row, len(start)):
-        h = _hash(buffer, start[row], stop[row])
+        h = hash_bytes(buffer, start[row], stop[row])
         place = _find(buffer, start[row], stop[row], h, table, hashes, pool, key_start, key_stop)
         slot = table[place]
         if slot < 0:
@@ -203,7 +203,7 @@ class KeyIndex:
     def find(self, key: bytes) -> int:
         """The slot of a key, −1 if it is not here."""
         buffer = np.frombuffer(bytearray(key) or bytearray(1), np.uint8)
-        h = np.uint64(_hash(buffer, 0, len(key)))
+        h = np.uint64(hash_bytes(buffer, 0, len(key)))
         place = _find(buffer, 0, len(key), h, self._table, self.hashes, self._pool, self._start, self._stop)
         return int(self._table[place])
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from detectors.protocol import Detector
+from detectors.wording import instant
 from streams.partition import Report
 
 LARGEST_EVIDENCE = 8_000  # bytes of JSON
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,7 @@ def cloud_event(
             "from": instant(step.first_at),
             "to": instant(step.last_at),
             "units": step.units,
+            "unit": detector.unit,
             "first_unit": step.first_unit,
             "last_unit": step.last_unit,
             "max_score": finite(step.max_score),
@@ -92,7 +92,7 @@ def cloud_event(
         data["reasons"] = list(report.explanation.reasons)
         data["evidence"] = dict(report.explanation.evidence)
     else:
-        data["reasons"] = [closing(report)]
+        data["reasons"] = [closing(report, detector.unit)]
     if report.origin is not None:
         origin = report.origin
         data["origin"] = {"topic": origin.topic, "partition": origin.partition, "offset": origin.offset, "index": origin.index}
@@ -108,26 +108,17 @@ def cloud_event(
     }
 
 
-def closing(report: Report) -> str:
+def closing(report: Report, unit: str) -> str:
     """One sentence on how an episode ended."""
     step = report.transition
     how = {2: "its key has been quiet since", 3: "nothing has come from its key since", 4: "its key was evicted from the state"}[step.kind]
-    units = "one alerting unit" if step.units == 1 else f"{step.units:,} alerting units"
+    units = f"one alerting {unit}" if step.units == 1 else f"{step.units:,} alerting {unit}s"
     return f"the episode is over: {units} from {instant(step.first_at)} to {instant(step.last_at)}; {how}"
 
 
 def encode(event: dict[str, Any]) -> bytes:
     """An alert as JSON bytes."""
     return msgspec.json.encode(event)
-
-
-def instant(microseconds: int) -> str:
-    """RFC 3339 in UTC, with as many decimals of a second as are needed.
-
-    >>> instant(1_500_000)
-    '1970-01-01T00:00:01.500000Z'
-    """
-    return (_EPOCH + timedelta(microseconds=microseconds)).isoformat().replace("+00:00", "Z")
 
 
 def finite(number: float) -> float | None:

@@ -18,15 +18,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from detectors.protocol import Columns, Ints
+from state.keys import PackedKeys
 from streams import alerts, cuts, scores
-from streams.agents.population import merged
+from streams.agents.population import HOUR, merged
 from streams.cuts import Cut
 from streams.definitions import Definition
 from streams.partition import Origins, Outcome, Partition, run
 from streams.tabular import TableBatch
 from streams.transport.broker import partition_of_key
 
-HOUR = 3_600_000_000  # microseconds of event time between adoptions
+WRITTEN = ("scores.parquet", "alerts.jsonl", "cuts.jsonl", "report.json", "employees.parquet")
+
+
+class CutRefused(ValueError):
+    """A given cut cannot be adopted; the message names it."""
 
 
 @dataclass
@@ -59,6 +64,8 @@ class Backtest:
         self.events = self.bad = self.alert_rows = self.episodes = self.tested = self.not_ready = 0
         self.seconds = 0.0
         out.mkdir(parents=True, exist_ok=True)
+        for name in WRITTEN:  # an earlier run's files are not this one's
+            (out / name).unlink(missing_ok=True)
         self._out = out
         self._alerts = (out / "alerts.jsonl").open("wb")
         self._cuts = (out / "cuts.jsonl").open("wb")
@@ -89,11 +96,15 @@ class Backtest:
         self._write(batch, table)
 
     def close(self) -> None:
-        """Finish the files."""
+        """Finish the files; those of a file without rows are empty."""
+        if self._writer is None:
+            fields: dict[str, Any] = {name: np.empty(0, dtype) for name, dtype in self.definition.detector.fields.items()}
+            nothing = Columns(PackedKeys.pack([]), np.empty(0, np.int64), fields)
+            self._write(TableBatch(0, nothing, np.empty(0, np.int64), [], [], None, {}, [], self.definition.name), {})
         self._alerts.close()
         self._cuts.close()
-        if self._writer is not None:
-            self._writer.close()
+        assert self._writer is not None
+        self._writer.close()
 
     def _deal(self, keys: Sequence[bytes | None]) -> Ints:
         """The partition of every row; one without a key goes to 0."""
@@ -136,7 +147,10 @@ class Backtest:
         for first, last, adopted in cuts.stretches(begin, end, own):
             for cut in adopted:
                 self._cuts.write(cuts.dump(cut) + b"\n")
-                part.adopt(cut)
+                try:
+                    part.adopt(cut)
+                except ValueError as error:
+                    raise CutRefused(f"the cut of partition {cut.partition} at {cut.n}: {error}") from error
             rows = mine[first - begin : last - begin]
             places = good[rows]
             folded = places >= 0

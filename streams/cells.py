@@ -103,7 +103,7 @@ def of_arrow(batch: pa.RecordBatch, names: Sequence[str]) -> Cells:
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         kind, type_ = KINDS.get(name, TEXT), column.type
-        texts = pa.types.is_string(type_) or pa.types.is_large_string(type_)
+        texts = pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_)
         numbers = pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_)
         if pa.types.is_null(type_):
             column, texts = column.cast(pa.string()), True

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from config.settings import Settings
 from detectors.protocol import Columns, Floats, Ints
-from state.draws import mix
-from state.keys import PackedKeys, pack_strings
+from state.keys import PackedKeys, hash_bytes, pack_strings
 from streams import amounts
 from streams.refusals import Refusals, shown
 
@@ -156,10 +155,7 @@ def parts_of_key(key: bytes) -> dict[str, str]:
 def _hashes(buffer, start, stop, out):  # type: ignore[no-untyped-def]
     """FNV-1a over each string, finished as splitmix64 does; the upper 63 bits."""
     for row in range(len(start)):
-        h = np.uint64(0xCBF29CE484222325)
-        for i in range(start[row], stop[row]):
-            h = (h ^ np.uint64(buffer[i])) * np.uint64(0x100000001B3)
-        out[row] = np.int64(mix(h) >> np.uint64(1))
+        out[row] = np.int64(hash_bytes(buffer, start[row], stop[row]) >> np.uint64(1))
 
 
 def hashes(packed: PackedKeys) -> Ints:

@@ -37,11 +37,18 @@ def compile_all(streams: Sequence[str], done: Callable[[str], None]) -> None:
     subprocess.CalledProcessError
         If one of them fails; its message is on stderr.
     """
-    working = {stream: subprocess.Popen([sys.executable, "-m", "streams.kernels", stream]) for stream in streams}
-    for stream, process in working.items():
-        if process.wait() != 0:
-            raise subprocess.CalledProcessError(process.returncode, process.args)
-        done(stream)
+    command = [sys.executable, "-m", "streams.kernels"]
+    # In a session of their own: Ctrl-C is for us, and we end them.
+    working = {stream: subprocess.Popen([*command, stream], start_new_session=True) for stream in streams}
+    try:
+        for stream, process in working.items():
+            if process.wait() != 0:
+                raise subprocess.CalledProcessError(process.returncode, process.args)
+            done(stream)
+    finally:
+        for process in working.values():
+            process.kill()
+            process.wait()
 
 
 if __name__ == "__main__":

@@ -56,6 +56,9 @@ def _measured(test: Backtest, settings: Settings, begin: int | None, end: int | 
     score, p_value, key = np.concatenate(kept.score), np.concatenate(kept.p_value), np.array(kept.key)
     inside = (at >= (begin if begin is not None else at.min(initial=0))) & (at <= (end if end is not None else at.max(initial=0)))
     judged = inside & ~np.isnan(score)
+    normal = ~label
+    if test.definition.name == "sensors":  # a subsequence that has touched a labelled reading is not normal
+        normal = _untouched(key, label, settings.sensors.length)
     # Ranks must be comparable between keys: where there is a p-value it is, a distance to one sensor's model is not.
     rank = np.where(np.isnan(p_value), np.nan, 1.0 - p_value) if test.definition.name == "errors" else score
     found: dict[str, Any] = {
@@ -63,6 +66,7 @@ def _measured(test: Backtest, settings: Settings, begin: int | None, end: int | 
         "labelled_tested": int(label[judged].sum()),
         "roc_auc": measures.roc_auc(rank[judged], label[judged]),
         "average_precision": measures.average_precision(rank[judged], label[judged]),
+        "alert_rate_on_normal": _share(alert[judged & normal]),
         "precision_of_alerts": float(label[judged & alert].mean()) if (judged & alert).any() else None,
         "recall_of_alerts": float(alert[judged & label].mean()) if (judged & label).any() else None,
     }
@@ -72,6 +76,20 @@ def _measured(test: Backtest, settings: Settings, begin: int | None, end: int | 
         found["card_precision_at_100"] = measures.card_precision(score[judged], label[judged], key[judged], at[judged] // DAY)
         found["cost"] = measures.weighted_cost(alert[judged], label[judged])
     return found
+
+
+def _share(chosen: Any) -> float | None:
+    return float(chosen.mean()) if len(chosen) else None
+
+
+def _untouched(key: Any, label: Any, length: int) -> Any:
+    """Readings of which none of their sensor's last `length` is labelled."""
+    untouched = np.empty(len(label), np.bool_)
+    for name in np.unique(key):
+        mine = np.flatnonzero(key == name)
+        seen = np.concatenate([np.zeros(length, np.int64), np.cumsum(label[mine])])
+        untouched[mine] = seen[length:] - seen[:-length] == 0
+    return untouched
 
 
 def _windows(key: Any, score: Any, label: Any, inside: Any, length: int) -> dict[str, Any]:

@@ -50,7 +50,12 @@ def read(stream: str, path: Path, settings: Settings, batch: int = BATCH) -> Ite
 
 def count_rows(path: Path) -> int | None:
     """How many rows a file has, for a progress bar; None where only reading it would tell."""
-    return int(pq.read_metadata(path).num_rows) if path.suffix.lower() in (".parquet", ".pq") else None
+    if path.suffix.lower() not in (".parquet", ".pq"):
+        return None
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError):
+        return None  # reading it says what is wrong
 
 
 def _read_cells(stream: str, batches: Iterator[Cells], settings: Settings) -> Iterator[TableBatch]:
@@ -100,6 +105,11 @@ def _batch(stream: str, rows: Cells, first: int, settings: Settings) -> TableBat
         texts = {name: [column[row] for row in keep.tolist()] for name, column in texts.items()}
     keys = [text.encode(errors="surrogateescape") if text else None for text in given]
     label = rows.numbers.get("label")
+    if label is not None and np.isnan(label).any():
+        for place in np.flatnonzero(np.isnan(label)).tolist():
+            cell = rows.given["label"][place]
+            if isinstance(cell, str) and cell.strip():
+                raise UserError(f"label = {cell!r} in row {first + place:,}: wanted 0 or 1")
     return TableBatch(first, columns, keep, keys, sorted(refusals.reasons.items()), label, texts, rows, stream)
 
 
@@ -139,7 +149,7 @@ def _limit(rows: Cells, name: str, exponent: int, refusals: Refusals) -> Ints:
 def _csv(path: Path, stream: str, batch: int) -> Iterator[Cells]:
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.reader(file)
-        header = [name.strip() for name in next(reader, [])]
+        header = [name.strip() for name in next(_lines(reader), [])]
         names = _names(path, stream, header)
         places = [header.index(name) for name in names]
         while True:

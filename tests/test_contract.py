@@ -120,7 +120,7 @@ def test_every_alert_explains_itself_in_words_and_numbers(name):
         for row in np.flatnonzero(verdicts.alert)[:5].tolist():
             explanation = detector.explain(verdicts, row)
             assert 1 <= len(explanation.reasons) <= 6
-            assert all(any(c.isdigit() for c in explanation.reasons[0]) for _ in explanation.reasons)
+            assert all(any(c.isdigit() for c in reason) for reason in explanation.reasons)
             assert len(json.dumps(explanation.evidence, allow_nan=False)) <= LARGEST_EVIDENCE
             assert explanation.compared_with
             explained += 1

@@ -42,6 +42,7 @@ from state.window import SlidingWindows
 
 DAY = 86_400  # seconds
 CRITICAL_SHARE = 0.01  # of the budget
+MOST_WINDOWS = 24  # each takes a fifth of a kilobyte of an alert's eight
 _TXGAP_FORMS = {"paper": PAPER, "recency": RECENCY}
 _VERSION = 1
 
@@ -137,8 +138,13 @@ class AggregationDetector:
         self.needed = needed_scores(epsilon)
         if self.needed > calibration:
             raise ValueError(f"epsilon = {epsilon}: needs {self.needed:,} past scores, calibration keeps only {calibration:,}")
-        if not windows or any(d < 1 for d in windows) or list(windows) != sorted(set(windows)) or windows[-1] > 366:
-            raise ValueError(f"windows = {list(windows)}: wanted whole days, ascending, at most 366")
+        if (
+            not 1 <= len(windows) <= MOST_WINDOWS
+            or any(d < 1 for d in windows)
+            or list(windows) != sorted(set(windows))
+            or windows[-1] > 366
+        ):
+            raise ValueError(f"windows = {list(windows)}: wanted 1 to {MOST_WINDOWS} lengths in whole days, ascending, at most 366")
         if not 0 < len(self.mode_names) <= mode_slots <= 64:
             raise ValueError(f"mode_slots = {mode_slots}: wanted at least one for each of the {len(self.mode_names)} modes, at most 64")
         if txgap not in _TXGAP_FORMS:
@@ -260,7 +266,7 @@ class AggregationDetector:
         """The settings that shape the state; not ε and not the form of the transaction gap, which are applied when it is read."""
         return {
             "windows": list(self.windows),
-            "modes": len(self.mode_names),
+            "modes": list(self.mode_names),
             "mode_slots": self.mode_slots,
             "prior_weight": self.prior_weight,
             "ring_limit": self.ring_limit,

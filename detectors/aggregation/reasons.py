@@ -90,15 +90,20 @@ def explain(detail: Floats, windows: Sequence[int], mode_names: Sequence[str], e
     mode = "mode not given" if code < 0 else mode_names[code] if code < len(mode_names) else "a mode outside the table"
     refund = value[D_AMOUNT] < 0
     amount = money(value[D_AMOUNT], exponent)
+    own = int(value[D_CARD_COUNT])
+    known = own >= prior_weight  # the card's own payments count for as much as the population's
+    who = "this card usually spends" if known else f"cards here spend (this one has {own} earlier payment{'' if own == 1 else 's'})"
     told = [
         (
             value[D_AMOUNT_SURPRISE],
-            f"{amount}, where this card usually spends about {usual} a payment and seldom more than {seldom_above}; "
+            f"{amount}, where {who} about {usual} a payment and seldom more than {seldom_above}; "
             f"so much is expected of {once_in(value[D_AMOUNT_SURPRISE])}.",
         ),
         (
             value[D_MODE_SURPRISE],
-            f"Paid {mode}, which this card does {100 * value[D_MODE_SHARE]:.2g} % of the time." if code >= 0 else "",
+            f"Paid {mode}, which {'this card does' if known else 'cards here do'} {100 * value[D_MODE_SHARE]:.2g} % of the time."
+            if code >= 0
+            else "",
         ),
         (
             value[D_GAP_SURPRISE],
@@ -142,7 +147,6 @@ def explain(detail: Floats, windows: Sequence[int], mode_names: Sequence[str], e
             for days, sums in zip(windows, aggregates, strict=True)
         ],
     }
-    own = int(value[D_CARD_COUNT])
     return Explanation(
         tuple(sentences[:4]),
         evidence,

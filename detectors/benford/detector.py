@@ -195,7 +195,10 @@ class BenfordDetector:
         record = inputs.get("population")
         if record is None or self.mu is not None:
             return
-        population = np.array([float(record["n"]), float(record["mean"]), float(record["m2"])])
+        try:
+            population = np.array([float(record["n"]), float(record["mean"]), float(record["m2"])])
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(f"population = {record!r}: wanted the numbers n, mean and m2") from None
         mu, sigma = self._reference(population)
         if not (abs(mu) <= LARGEST_MU and SMALLEST_SIGMA <= sigma <= LARGEST_SIGMA):
             return
@@ -246,6 +249,7 @@ class BenfordDetector:
         """The settings that shape the state."""
         return {
             "window": self.window, "minimum_expected": self.minimum_expected, "year_start": self.year_start, "exponent": self.exponent,
+            "mu": self.mu, "sigma": self.sigma,
         }  # fmt: skip
 
     def explain(self, verdicts: Verdicts, row: int) -> Explanation:

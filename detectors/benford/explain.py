@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from detectors.benford.fold import DETAIL, ENTRY, NO_LIMIT, SCALARS
 from detectors.protocol import Explanation, Floats
+from detectors.wording import instant
 
-BASIS = "paper: chi-square per window"
 _WHOLE = {
     "n", "df", "look_of_year", "look", "year", "limit_low", "limit_high", "first_at", "last_at", "left_out", "exponent", "digit", "drivers",
 }  # fmt: skip
@@ -39,8 +37,6 @@ def explain_look(detail: Floats) -> Explanation:
     return Explanation(
         tuple(reasons),
         {
-            "basis": BASIS,
-            "promise": "an honest employee is ever alerted in an accounting year with probability alpha at most (Bonferroni over looks)",
             "alpha": numbers["alpha"],
             "level": numbers["level"],
             "look": numbers["look"],
@@ -58,13 +54,13 @@ def explain_look(detail: Floats) -> Explanation:
             "sigma": numbers["sigma"],
             "limit_lowest": None if numbers["limit_low"] == NO_LIMIT else money(numbers["limit_low"]),
             "limit_highest": None if numbers["limit_high"] == NO_LIMIT else money(numbers["limit_high"]),
-            "first_at": _instant(numbers["first_at"]),
-            "last_at": _instant(numbers["last_at"]),
+            "first_at": instant(numbers["first_at"]),
+            "last_at": instant(numbers["last_at"]),
             "excess_mad": numbers["excess_mad"],
             "cramers_v": numbers["cramers_v"],
             "digit": digit,
             "driving_postings": [
-                {"amount": money(int(amount)), "posting": int(number), "at": _instant(int(at)), "partition": int(p), "offset": int(o)}
+                {"amount": money(int(amount)), "posting": int(number), "at": instant(int(at)), "partition": int(p), "offset": int(o)}
                 for amount, number, at, p, o in postings
             ],
         },
@@ -101,15 +97,5 @@ class _Money:
         return f"{'-' if minor < 0 else ''}{whole:,}.{rest:0{self.exponent}}"
 
 
-def _instant(at: int) -> str:
-    """RFC 3339, whatever the year."""
-    return f"{_time(at)}Z"
-
-
 def _day(at: int) -> str:
-    return str(_time(at).astype("datetime64[D]"))
-
-
-def _time(at: int) -> np.datetime64:
-    largest = 2**63 - 1  # a double may have rounded the last instant of all to one more
-    return np.datetime64(max(-largest, min(at, largest)), "us")
+    return instant(at)[:10]

@@ -112,7 +112,7 @@ class NormalModelDetector:
     name: ClassVar[str] = "normal_model"
     tests: ClassVar[tuple[str, ...]] = ("shape",)
     fields: ClassVar[Mapping[str, type]] = {"value": np.float64}
-    unit: ClassVar[str] = "reading"
+    unit: ClassVar[str] = "block"  # of ℓ_NM readings
 
     def __init__(
         self,

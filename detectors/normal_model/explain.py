@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,11 @@ from numpy.typing import NDArray
 
 from detectors.normal_model.fold import DETAIL, DETAIL_HEAD, STARTED
 from detectors.protocol import Explanation
-from detectors.wording import plain
+from detectors.wording import instant, plain
 
 Floats = NDArray[np.float64]
 
 MOST_POINTS = 200  # of each curve in the evidence: two of them, 13 characters a number, stay below 8 kB
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def explain(detail: Floats, length: int, epsilon: float) -> Explanation:
@@ -69,7 +67,7 @@ def explain(detail: Floats, length: int, epsilon: float) -> Explanation:
         "reading": int(numbers["reading"]),
         "ranked_among": ranked,
         "length": length,
-        "started": _time(detail[STARTED]),
+        "started": instant(int(detail[STARTED])),
         "largest_deviation_at": worst,
         "every": step,
         "subsequence": [_rounded(x) for x in subsequence[::step].tolist()],
@@ -91,11 +89,3 @@ def _before(readings: int) -> str:
         if readings == 1
         else f"{readings} readings before the latest"
     )
-
-
-def _time(microseconds: float) -> str | int:
-    """RFC 3339; the bare number where the calendar has no such day."""
-    try:
-        return (_EPOCH + timedelta(microseconds=int(microseconds))).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    except OverflowError:
-        return int(microseconds)

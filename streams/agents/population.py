@@ -7,12 +7,16 @@ writes down before which event it adopted what, the merging itself need not be d
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from state.moments import merge_moments
+
+QUIET = 0.05  # seconds without news after which what has come is merged
+HOUR = 3_600_000_000  # microseconds: inputs from outside are told and adopted once an hour of event time
 
 
 def merged(contributions: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
@@ -31,16 +35,41 @@ async def keep_population(
     adopt: Callable[[dict[str, Any]], None],
     owns_first: Callable[[], bool],
 ) -> None:
-    """Read the shared topic for ever: merge where we own partition 0, hand what has been merged to `adopt`."""
+    """Read the shared topic for ever: merge where we own partition 0, hand what has been merged to `adopt`.
+
+    Merging waits until nothing has come for a moment: after a restart the topic is read from its beginning, and what was merged
+    long ago is not merged again.
+    """
+    news: asyncio.Queue[bytes | None] = asyncio.Queue()
+    reader = asyncio.ensure_future(_read(told, news))
     latest: dict[int, Mapping[str, Any]] = {}
     last: dict[str, Any] | None = None
-    async for value in told:
-        record = msgspec.json.decode(value)
-        if "inputs" in record:
-            adopt(record["inputs"])
-            continue
-        latest[record["partition"]] = record["contribution"]
-        inputs = merged([latest[number] for number in sorted(latest)])
-        if owns_first() and inputs is not None and inputs != last:
-            last = inputs
-            await tell(msgspec.json.encode({"inputs": inputs}))
+    try:
+        while True:
+            if news.empty():
+                await asyncio.sleep(QUIET)
+            if news.empty() and owns_first():
+                inputs = merged([latest[number] for number in sorted(latest)])
+                if inputs is not None and inputs != last:
+                    last = inputs
+                    await tell(msgspec.json.encode({"inputs": inputs}))
+            value = await news.get()
+            if value is None:
+                return await reader  # raises what ended it
+            record = msgspec.json.decode(value)
+            if "inputs" in record:
+                last = record["inputs"]
+                adopt(record["inputs"])
+            else:
+                latest[record["partition"]] = record["contribution"]
+    finally:
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
+
+
+async def _read(told: AsyncIterator[bytes], news: asyncio.Queue[bytes | None]) -> None:
+    try:
+        async for value in told:
+            news.put_nowait(value)
+    finally:
+        news.put_nowait(None)

@@ -16,8 +16,9 @@ from typing import Any, Protocol, cast
 import msgspec
 import numpy as np
 
-from detectors.protocol import MICROSECONDS, Build
+from detectors.protocol import Build
 from streams import alerts, scores, topics
+from streams.agents.population import HOUR
 from streams.dead_letters import DeadLetter
 from streams.definitions import Definition
 from streams.metrics import Metrics
@@ -27,9 +28,6 @@ from streams.records import Decoded
 from streams.tenure import Tenure
 from streams.transport.chunk import Chunk
 from streams.transport.cutting import from_position, split_at
-
-HOUR = 3_600 * MICROSECONDS  # inputs from outside are adopted once an hour of event time
-
 
 UNDELIVERED = 10_000  # outputs that may be under way before a partition waits for the oldest
 LEASE_LOOK = 0.02  # how often is looked whether outputs may leave, in seconds
@@ -167,7 +165,8 @@ class Watcher:
                     self._begin(part, build)
                 outcome: Outcome = end.value
                 return outcome
-            result = await asyncio.wrap_future(self._begin(part, build))
+            # shielded: a rebalance that ends this actor must not cancel the build, which its successor waits for
+            result = await asyncio.shield(asyncio.wrap_future(self._begin(part, build)))
             del self._builds[part.number, build.key, build.number]
 
     def _begin(self, part: Partition, build: Build) -> Future[Any]:

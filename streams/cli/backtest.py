@@ -45,6 +45,8 @@ def backtest(
     `at` is epoch seconds, RFC 3339, a plain date or time in UTC, or a timestamp; amount is in major units (or amount_minor).
     """
     window = (_time(begin, "--from"), _time(end, "--to"))
+    if window[0] is not None and window[1] is not None and window[0] > window[1]:
+        raise UserError(f"--from = {begin}: wanted a time before --to = {end}")
     overrides: dict[str, Any] = {"sensors.length": length}
     overrides[{"employees": "benford.alpha", "errors": "calibration.epsilon"}.get(stream, f"{stream}.epsilon")] = epsilon
     settings = settings_of(config, overrides)
@@ -57,16 +59,19 @@ def backtest(
                 given = load(lines)
         except CutError as error:
             raise UserError(f"{cuts}: {error}") from None
-        if any(number >= partitions for number in given):
-            raise UserError(f"{cuts}: has cuts of partition {max(given)}: give --partitions as the live run had")
+        strange = [number for number in given if not 0 <= number < partitions]
+        if strange:
+            raise UserError(f"{cuts}: has cuts of partition {strange[0]}: give --partitions as the live run had")
     from streams.app import audit, definition
-    from streams.backtest import Backtest
+    from streams.backtest import Backtest, CutRefused
     from streams.report import report, write, write_employees
 
     what = definition(stream, settings)
     test = Backtest(what, out, audit(settings, what), partitions, given)
     try:
         _feed(test, stream, file, settings)
+    except CutRefused as error:
+        raise UserError(f"{cuts}: {error}") from None
     finally:
         test.close()
     if stream == "employees":
@@ -120,6 +125,8 @@ def _say(found: dict[str, Any], out: Path) -> None:
     else:
         line("alerting", "nothing was tested: the file is shorter than the warm-up of each key")
     line("alerts", f"{found['alerts']:,} episodes")
+    if found.get("alert_rate_on_normal") is not None:
+        line("alerting on normal", f"{found['alert_rate_on_normal']:.3%} of what touches no label")
     for name in ("precision_at_k", "distinct_recall", "roc_auc", "average_precision", "card_precision_at_100", "cost"):
         if found.get(name) is not None:
             line(name.replace("_", " "), f"{found[name]:.4f}")

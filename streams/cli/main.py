@@ -9,7 +9,7 @@ import importlib.util
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +21,7 @@ from streams.cli.replay import replay
 from streams.cli.worker import worker
 from streams.errors import UserError
 
+UsageError: Any = typer.BadParameter.__base__  # typer brings its own click and does not name this one
 OURS = ("streams", "detectors", "state", "config")
 
 app = typer.Typer(
@@ -72,7 +73,16 @@ def main(arguments: list[str] | None = None) -> None:
         mistakes.append("Nilometer wants an environment of its own (.venv, a container, pipx), started outside folders of these names")
     try:
         if not mistakes:
-            app(arguments)
+            sys.exit(app(arguments, standalone_mode=False, prog_name="nilometer") or 0)
+    except UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # no command yet: what there is has been shown
+            error.show()
+            sys.exit(2)
+        where = error.ctx.command_path if error.ctx is not None else "nilometer"
+        words = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
+        mistakes.append(f"{words} (see {where} --help)")
+    except typer.Abort:
+        sys.exit(130)
     except ConfigError as error:
         mistakes += error.mistakes
     except UserError as error:

@@ -74,6 +74,16 @@ def test_an_alert_is_named_by_where_its_event_was_born():
     assert first.episode == fed(auditor(**NINES), postings(amounts)).reports[0].episode
 
 
+def test_two_events_of_one_frame_never_share_an_id():
+    amounts = [900 + i for i in range(40)]
+    framed = Origins([("employee.postings", 3)], np.zeros(40, np.int64), np.full(40, 7), np.arange(40))
+    other = Origins([("employee.postings", 3)], np.zeros(40, np.int64), np.full(40, 7), np.arange(1, 41))
+    assert (
+        fed(auditor(**NINES), postings(amounts), framed).reports[0].episode
+        != fed(auditor(**NINES), postings(amounts), other).reports[0].episode
+    )
+
+
 def test_a_cut_takes_effect_before_the_event_it_names():
     part = auditor()
     assert fed(part, postings([900] * 3)).verdicts.reason.tolist() == [3, 3, 3]  # no reference yet

@@ -242,3 +242,26 @@ def test_the_most_unpleasant_numbers_are_survived():
 def test_a_bad_setting_is_refused_by_its_name(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong)) if "modes" not in wrong else "mode_slots"):
         AggregationDetector(**wrong)
+
+
+def test_a_hundredth_of_the_budget_is_critical_where_there_are_ranks_enough():
+    detector = AggregationDetector(epsilon=0.2, calibration=900)
+    rng = np.random.default_rng(0)
+    n = 2_000
+    columns = Columns(
+        PackedKeys.pack([str(card) for card in rng.integers(0, 20, n)]),
+        (1_700_000_000 + 600 * np.arange(n)) * 1_000_000,
+        {
+            "amount": np.exp(rng.normal(8, 0.5, n)).astype(np.int64),
+            "mode": np.zeros(n, np.int64),
+            "address_match": np.full(n, -1),
+            "credit_limit": np.full(n, -1),
+            "merchant": np.full(n, -1),
+            "transaction": np.arange(n),
+        },
+    )
+    columns.fields["amount"][-1] = 10**9
+    verdicts = [part for _, part in fold(detector, detector.new_state(), columns)]
+    whole = Verdicts.join(verdicts)
+    assert whole.critical[-1]
+    np.testing.assert_array_equal(whole.critical, whole.alert & (whole.p_value <= 0.01 * 0.2))
