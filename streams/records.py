@@ -152,7 +152,7 @@ _DECODERS = {kind: msgspec.json.Decoder(kind).decode for kind in (SensorRecord, 
 
 def _parse(chunk: Chunk, kind: type[Any], settings: Settings) -> tuple[list[Any], Ints, list[DeadLetter]]:
     """The records that can be read, their rows in the chunk, and letters for the others."""
-    values: list[Any] = list(chunk.values())
+    values: list[Any] = chunk.values()
     decode, limit = _DECODERS[kind], settings.records.max_bytes
     oversized = bool(len(chunk)) and int((chunk.value_to - chunk.value_from).max()) > limit
     if not oversized:

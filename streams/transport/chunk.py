@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,8 +58,10 @@ class Chunk:
     def value(self, row: int) -> bytes | None:
         return None if self.value_from[row] == NULL else self.buffer[self.value_from[row] : self.value_to[row]].tobytes()
 
-    def values(self) -> Iterator[bytes | None]:
+    def values(self) -> list[bytes | None]:
         """All values, in order: one copy of the buffer, one slice a record."""
         whole = self.buffer.tobytes()
-        for a, b in zip(self.value_from.tolist(), self.value_to.tolist(), strict=True):
-            yield None if a == NULL else whole[a:b]
+        places = zip(self.value_from.tolist(), self.value_to.tolist(), strict=True)
+        if (self.value_from == NULL).any():
+            return [None if a == NULL else whole[a:b] for a, b in places]
+        return [whole[a:b] for a, b in places]  # without the question, and without a generator's steps: a tenth of all reading
