@@ -110,9 +110,10 @@ class Watcher:
         decoded = self.definition.decode(chunk)
         columns, origins = decoded.columns, decoded.origins
         origins.sources = [(topic.removeprefix(self.prefix), number) for topic, number in origins.sources]
-        outcome = await self._drive(part, part.fold(columns, origins, chunk.next))
+        outcome, waited = await self._drive(part, part.fold(columns, origins, chunk.next))
+        seconds = time.perf_counter() - started - waited
         await self._may_speak(tenure)
-        self._measure(part, chunk, outcome, time.perf_counter() - started)
+        self._measure(part, chunk, outcome, seconds)
         try:
             tenure.outputs += await self._send(part, chunk, decoded, outcome)
         except Unsent as problem:
@@ -154,20 +155,32 @@ class Watcher:
         await tenure.adopt(self.offered)
         self.metrics.cuts.labels(self.definition.name).inc()
 
-    async def _drive(self, part: Partition, folding: Any) -> Outcome:
-        """Drive a fold to its end; builds run in the executor, and those that are triggered early begin early."""
+    async def _drive(self, part: Partition, folding: Any) -> tuple[Outcome, float]:
+        """Drive a fold to its end and say how many seconds it waited for builds.
+
+        Builds run in the executor, and those that are triggered early begin early.
+        """
         result: Any = None
+        waited = 0.0
         while True:
             try:
                 build = folding.send(result)
             except StopIteration as end:
-                for build in part.due():
-                    self._begin(part, build)
-                outcome: Outcome = end.value
-                return outcome
+                self._keep_due(part)
+                return end.value, waited
+            began = time.perf_counter()
             # shielded: a rebalance that ends this actor must not cancel the build, which its successor waits for
             result = await asyncio.shield(asyncio.wrap_future(self._begin(part, build)))
+            waited += time.perf_counter() - began
             del self._builds[part.number, build.key, build.number]
+
+    def _keep_due(self, part: Partition) -> None:
+        """Begin what is due, and let go of builds whose keys have left."""
+        due = {(part.number, build.key, build.number): build for build in part.due()}
+        for name in [name for name in self._builds if name[0] == part.number and name not in due]:
+            del self._builds[name]
+        for build in due.values():
+            self._begin(part, build)
 
     def _begin(self, part: Partition, build: Build) -> Future[Any]:
         name = (part.number, build.key, build.number)
