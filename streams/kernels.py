@@ -16,12 +16,14 @@ import numpy as np
 from config.load import load
 from detectors.protocol import Columns
 from state.keys import PackedKeys
+from streams import joined
 from streams.app import definition
 from streams.partition import Origins, run
 
 
 def compile_kernels(stream: str) -> None:
     """Fold a handful of events, so that every kernel on the way is compiled and on disk."""
+    joined.warm()
     part = definition(stream, load()).partition(0)
     n = 4
     fields: dict[str, Any] = {name: np.ones(n, dtype) for name, dtype in part.detector.fields.items()}

@@ -31,7 +31,7 @@ from msgspec import UNSET
 from config.settings import Settings
 from detectors.protocol import Columns, Ints
 from state.keys import PackedKeys
-from streams import amounts, fields, times
+from streams import amounts, fields, joined, times
 from streams.dead_letters import DeadLetter
 from streams.partition import Origins
 from streams.record_types import CardRecord, ErrorRecord, PostingRecord, SensorRecord
@@ -147,17 +147,20 @@ DECODERS: dict[str, Decode] = {
     "errors": decode_errors,
 }
 
-_DECODERS = {kind: msgspec.json.Decoder(kind).decode for kind in (SensorRecord, CardRecord, PostingRecord, ErrorRecord)}
+_KINDS = (SensorRecord, CardRecord, PostingRecord, ErrorRecord)
+_DECODERS = {kind: msgspec.json.Decoder(kind).decode for kind in _KINDS}
+_LIST_DECODERS: dict[type[Any], Callable[[bytes], list[Any]]] = {kind: msgspec.json.Decoder(list[kind]).decode for kind in _KINDS}  # type: ignore[valid-type]
 
 
 def _parse(chunk: Chunk, kind: type[Any], settings: Settings) -> tuple[list[Any], Ints, list[DeadLetter]]:
     """The records that can be read, their rows in the chunk, and letters for the others."""
-    values: list[Any] = chunk.values()
     decode, limit = _DECODERS[kind], settings.records.max_bytes
     oversized = bool(len(chunk)) and int((chunk.value_to - chunk.value_from).max()) > limit
     if not oversized:
+        together = joined.as_list(chunk)
         try:
-            return [decode(value) for value in values], np.arange(len(values)), []
+            whole = [decode(value) for value in chunk.values()] if together is None else _LIST_DECODERS[kind](together)  # type: ignore[arg-type]
+            return whole, np.arange(len(whole)), []
         except (msgspec.MsgspecError, TypeError, RecursionError, UnicodeDecodeError):
             pass  # one of them at least is bad: which, is found below
     from streams import careful
@@ -165,7 +168,7 @@ def _parse(chunk: Chunk, kind: type[Any], settings: Settings) -> tuple[list[Any]
     found: list[Any] = []
     rows: list[int] = []
     dead: list[DeadLetter] = []
-    for row, value in enumerate(values):
+    for row, value in enumerate(chunk.values()):
         try:
             if value is None:
                 raise Refused("the value is null: a tombstone means nothing in this topic")
