@@ -1,7 +1,8 @@
 """One contender, in a process of its own: reads a topic with every value decoded, and says how long that took.
 
 ``python -m tests.bench.contenders NAME '{"address": …, "topic": …, "messages": …, "cores": […]}'`` prints one line of JSON.
-The clock starts with the first records that arrive (they do not count), when everything is imported, compiled and connected.
+The clock starts when a tenth has come, and the topic holds more than is read: client and broker have as much under way at the end
+as they had at the beginning.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from typing import Any
 
 import msgspec
 
+from streams.joined import as_list, warm
 from tests.bench.machine import pin
+from tests.bench.sampling import Sampler
 
 PARTITIONS = 4
 
@@ -31,14 +34,21 @@ class Reading(msgspec.Struct, gc=False):
 
 
 decode = msgspec.json.Decoder(Reading).decode
+decode_list = msgspec.json.Decoder(list[Reading]).decode
+
+
+def decoded(chunk: Any) -> list[Reading]:
+    """A chunk's values, as `streams.records` decodes them: together where each is one whole object, else one by one."""
+    together = as_list(chunk)
+    return [decode(value) for value in chunk.values()] if together is None else decode_list(together)
 
 
 class Meter:
-    """Counts from the first records on; ends the process, with its result, when enough have come."""
+    """Counts so many messages after a first tenth; then ends the process, with its result."""
 
-    def __init__(self, messages: int, also: Callable[[], dict[str, Any]] = dict) -> None:
+    def __init__(self, messages: int, sampler: Sampler | None = None) -> None:
         self._messages = messages
-        self._also = also
+        self._sampler = sampler
         self._count = 0
         self._first: int | None = None
         self._began = (0.0, 0.0)
@@ -46,17 +56,19 @@ class Meter:
     def add(self, records: int) -> None:
         self._count += records
         if self._first is None:
+            if self._count < self._messages // 10:
+                return
             self._first, self._began = self._count, (time.perf_counter(), time.process_time())
-        elif self._count >= self._messages:
+            if self._sampler is not None:
+                self._sampler.start()
+        elif self._count >= self._first + self._messages:
             wall, cpu = time.perf_counter() - self._began[0], time.process_time() - self._began[1]
             counted = self._count - self._first
-            answer = {"rate": counted / wall, "per_cpu_second": counted / cpu, "messages": counted, "seconds": wall, **self._also()}
+            answer = {"rate": counted / wall, "per_cpu_second": counted / cpu, "messages": counted, "seconds": wall}
+            if self._sampler is not None:
+                answer["profile"] = self._sampler.shares()
             print(json.dumps(answer), flush=True)
             os._exit(0)  # what the contender does to leave is not measured
-
-    @property
-    def began(self) -> bool:
-        return self._first is not None
 
 
 def name() -> str:
@@ -99,6 +111,7 @@ def getmany(address: str, topic: str, meter: Meter, seam: bool = False) -> None:
         from streams.transport import fetcher_seam, record_batches
 
         record_batches.warm()
+        warm()
         fetcher_seam.install({topic})
 
     async def go() -> None:
@@ -109,7 +122,7 @@ def getmany(address: str, topic: str, meter: Meter, seam: bool = False) -> None:
             for fetched in (await consumer.getmany(timeout_ms=1000)).values():
                 if seam:
                     for chunk in fetched:
-                        meter.add(len([decode(value) for value in chunk.values()]))
+                        meter.add(len(decoded(chunk)))
                 else:
                     meter.add(len([decode(record.value) for record in fetched]))
 
@@ -124,9 +137,7 @@ def confluent(address: str, topic: str, meter: Meter) -> None:
     """librdkafka, 5,000 messages a call."""
     from confluent_kafka import Consumer
 
-    consumer = Consumer(
-        {"bootstrap.servers": address, "group.id": name(), "auto.offset.reset": "earliest", "enable.auto.commit": False}
-    )
+    consumer = Consumer({"bootstrap.servers": address, "group.id": name(), "auto.offset.reset": "earliest", "enable.auto.commit": False})
     consumer.subscribe([topic])
     while True:
         found = consumer.consume(5000, timeout=1.0)
@@ -139,12 +150,13 @@ def ours(address: str, topic: str, meter: Meter, record_batches: bool = True) ->
     from streams.engine import create_app, run
     from streams.transport.kafka import url
 
+    warm()
     app = create_app(name=name(), broker_url=url(address))
     app.chunks.record_batches = record_batches
 
     async def read(stream: Any) -> None:
         async for chunk in stream:
-            meter.add(len([decode(value) for value in chunk.values()]))
+            meter.add(len(decoded(chunk)))
 
     app.agent(app.chunked_topic(topic), isolated_partitions=True)(read)
     asyncio.run(run(app, asyncio.Event().wait()))
@@ -169,14 +181,7 @@ CONTENDERS: dict[str, Callable[[str, str, Meter], None]] = {
 def main() -> None:
     contender, settings = sys.argv[1], json.loads(sys.argv[2])
     pin(tuple(settings["cores"]))
-    if settings.get("profile"):
-        from tests.bench.sampling import Sampler
-
-        sampler = Sampler()
-        meter = Meter(settings["messages"], also=lambda: {"profile": sampler.shares()})
-        sampler.start(when=lambda: meter.began)
-    else:
-        meter = Meter(settings["messages"])
+    meter = Meter(settings["messages"], Sampler() if settings.get("profile") else None)
     CONTENDERS[contender](settings["address"], settings["topic"], meter)
 
 

@@ -1,22 +1,22 @@
-"""Where a process's time goes: a thread looks at the others' stacks now and then, and their CPU clocks say how much each look weighs.
+"""Where a process's CPU time goes: what each thread used is told by its clock, what the main thread used it for by looks at its stack.
 
-A look needs the interpreter's lock, so long calls into C are seen where they were made, at their line of Python.
+A timer of CPU time interrupts the main thread between two lines of bytecode; a long call into C counts for the line that made it.
+Other threads cannot be interrupted in Python, and seen from the main one they nearly always wait: each is one line.
 """
 
 from __future__ import annotations
 
-import sys
+import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import FrameType
 
 ROOT = str(Path(__file__).resolve().parents[2]) + "/"
 
-INTERVAL = 0.0037  # seconds; no multiple of anything
+INTERVAL = 0.003  # seconds of CPU time
 
 # The first frame, from the innermost outward, whose file begins so names the work; ours from the repository's root, others' by package.
 WORK = (
@@ -26,6 +26,7 @@ WORK = (
     ("streams/transport/record_batches.py", "record batches to columns (checksums, index)"),
     ("streams/transport/codecs.py", "inflating"),
     ("streams/transport/", "the transport's own lines"),
+    ("streams/joined.py", "checking that values are whole objects, and joining them"),
     ("streams/records.py", "decoding and checking records"),
     ("streams/fields.py", "decoding and checking records"),
     ("streams/amounts.py", "decoding and checking records"),
@@ -45,58 +46,71 @@ WORK = (
     ("streams/member_store.py", "checkpoints"),
     ("streams/partition.py", "the fold's own lines"),
     ("streams/", "agents and the rest of ours"),
-    ("aiokafka/", "aiokafka (sockets, protocol)"),
+    ("aiokafka/", "aiokafka (protocol)"),
     ("faust/", "Faust"),
     ("mode/", "Faust"),
-    ("asyncio/", "the event loop"),
+    ("asyncio/", "the event loop (and reading sockets)"),
     ("tests/bench/", "the benchmark itself"),
 )
-WAITING = ("selectors.py", "threading.py", "concurrent/futures/thread.py", "queue.py")
+MAIN = "main"
+WAITING = ("selectors.py", "threading.py", "queue.py")
 
 
-class Sampler(threading.Thread):
-    """Samples until the process ends."""
+class Sampler:
+    """Looks whenever the process has used up another interval of CPU time. Started in the main thread."""
 
     def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self._when: Callable[[], bool] = lambda: True
-        self._weights: Counter[str] = Counter()
+        self._clocks: dict[int, float] = {}
+        self._used: Counter[str] = Counter()
+        self._seen: Counter[str] = Counter()
 
-    def start(self, when: Callable[[], bool] = lambda: True) -> None:  # type: ignore[override]
-        """Begin, as soon as `when` holds."""
-        self._when = when
-        super().start()
+    def start(self) -> None:
+        """Begin (again) with nothing seen."""
+        self._look(0, None)
+        self._used.clear()
+        self._seen.clear()
+        signal.signal(signal.SIGPROF, self._look)
+        signal.setitimer(signal.ITIMER_PROF, INTERVAL, INTERVAL)
 
-    def run(self) -> None:
-        while not self._when():
-            time.sleep(INTERVAL)
-        clocks: dict[int, float] = {}
-        while True:
-            time.sleep(INTERVAL)
-            frames = sys._current_frames()
-            for thread in threading.enumerate():
-                if thread is self or thread.ident not in frames or thread.ident is None:
-                    continue
-                try:
-                    now = time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
-                except OSError:
-                    continue  # it has ended
-                spent = now - clocks.get(thread.ident, now)
-                clocks[thread.ident] = now
-                if spent:
-                    self._weights[work_of(frames[thread.ident])] += spent
+    def stop(self) -> None:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+
+    def _look(self, number: int, frame: FrameType | None) -> None:
+        spent: Counter[str] = Counter()
+        for thread in threading.enumerate():
+            if thread.ident is None:
+                continue
+            try:
+                now = time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+            except OSError:
+                continue  # it has ended
+            spent[_role(thread)] += now - self._clocks.get(thread.ident, now)
+            self._clocks[thread.ident] = now
+        self._used += spent
+        if 2 * spent[MAIN] > spent.total():  # else the main thread is seen where it waits for another
+            self._seen[work_of(frame)] += 1
 
     def shares(self) -> dict[str, float]:
-        """Each kind of work's share of the CPU time that was seen, largest first."""
-        weights = self._weights.copy()
-        whole = sum(weights.values()) or 1.0
-        return {work: weight / whole for work, weight in weights.most_common()}
+        """Each kind of work's share of the CPU time, largest first."""
+        whole, looks = self._used.total() or 1.0, self._seen.total() or 1
+        shares = {thread: used / whole for thread, used in self._used.items() if thread != MAIN}
+        shares |= {work: self._used[MAIN] / whole * seen / looks for work, seen in self._seen.items()}
+        return dict(sorted(shares.items(), key=lambda share: -share[1]))
+
+
+def _role(thread: threading.Thread) -> str:
+    """A thread by what it does."""
+    if thread is threading.main_thread():
+        return MAIN
+    if thread.name.startswith("build"):
+        return "models built beside the flow (own threads)"
+    return "the consumer's thread: sockets, protocol, record batches to columns"
 
 
 def work_of(frame: FrameType | None) -> str:
     """The kind of work that a stack is at."""
     if frame is not None and frame.f_code.co_filename.endswith(WAITING):
-        return "sockets and waiting"
+        return "waiting (select, locks)"
     while frame is not None:
         work = _work_in(frame.f_code.co_filename)
         if work is not None:
