@@ -134,7 +134,7 @@ class Kafka:
             more="\n".join(f"{name}={value}" for name, value in more.items()),
         )
         (self.folder / "server.properties").write_text(text)
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = "n" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]  # with a dash in front it would be taken for an option
         self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", "server.properties").wait(60)
 
     @property
@@ -148,15 +148,16 @@ class Kafka:
 
         Raises
         ------
-        NoKafka
+        RuntimeError
             It ended, or did not answer in time; the message holds the end of its log.
         """
         self._process = self._java("kafka.Kafka", "server.properties")
         end = time.monotonic() + STARTS_WITHIN
         while not answers(self.port):
             if self._process.poll() is not None or time.monotonic() > end:
-                self.kill()
-                raise NoKafka(f"the broker did not come up: {(self.folder / 'out').read_text()[-2000:]}")
+                log = (self.folder / "out").read_text()[-2000:]
+                self.remove()
+                raise RuntimeError(f"the broker did not come up: {log}")
             time.sleep(0.05)
         return self
 
