@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from streams.errors import UserError
 
@@ -12,8 +13,10 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from streams.topic_settings import Wanted
 
+T = TypeVar("T")
 PATIENCE_MS = 5_000  # how long a broker may take to answer for the first time
 UNKNOWN_TOPIC = 3  # Kafka's error code
+COORDINATOR_SECONDS = 15.0  # a broker's first question about groups makes it create their topic first
 
 
 def unreachable(settings: Settings, problem: BaseException) -> str:
@@ -46,6 +49,20 @@ def admin(settings: Settings) -> Iterator[Any]:
         raise UserError(f"Kafka at {settings.kafka.bootstrap_servers} refuses: {problem}") from problem
     finally:
         client.close()
+
+
+def patiently(ask: Callable[[], T]) -> T:
+    """An answer about a group, asked for again as long as there is no coordinator yet."""
+    from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError
+
+    end = time.monotonic() + COORDINATOR_SECONDS
+    while True:
+        try:
+            return ask()
+        except (CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError):
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
 
 
 def create_missing(client: Any, settings: Settings, wanted: Mapping[str, Wanted]) -> list[str]:

@@ -14,10 +14,11 @@ from typing import Annotated, Any
 import typer
 
 from config.load import ConfigError
-from streams.cli import config, simulate, topics
+from streams.cli import config, dead_letters, simulate, state, topics
 from streams.cli.backtest import backtest
 from streams.cli.demo import demo
 from streams.cli.replay import replay
+from streams.cli.status import status
 from streams.cli.worker import worker
 from streams.errors import UserError
 
@@ -36,7 +37,10 @@ app.command()(demo)
 app.command()(worker)
 app.command()(replay)
 app.command()(backtest)
+app.command()(status)
 app.add_typer(topics.commands, name="topics")
+app.add_typer(state.commands, name="state")
+app.add_typer(dead_letters.commands, name="dead-letters")
 app.add_typer(simulate.commands, name="simulate")
 app.add_typer(config.commands, name="config")
 

@@ -1,0 +1,128 @@
+"""`nilometer status`, `state` and `dead-letters` on a broker: what they say is what lies there."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+
+import msgspec
+import pytest
+from kafka import KafkaProducer
+
+from streams import topics
+from streams.cut_log import Adoption, Begin, Generation, encode
+from streams.dead_letters import DeadLetter
+from streams.transport.kafka_logs import KafkaLogs
+from tests.kafka.commands import done, installation, nilometer, working
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def run(*arguments, code=0, **environment):
+    return done(nilometer(*arguments, **environment), code).splitlines()
+
+
+def send(environment, topic, *records):
+    """Records (partition, key, value, headers) to a topic without its prefix."""
+    producer = KafkaProducer(bootstrap_servers=environment["NILOMETER_KAFKA__BOOTSTRAP_SERVERS"])
+    for partition, key, value, headers in records:
+        producer.send(environment["NILOMETER_KAFKA__PREFIX"] + topic, value, key=key, partition=partition, headers=headers).get(timeout=20)
+    producer.close()
+
+
+def lying(environment, topic, partition=0):
+    async def read():
+        async with KafkaLogs({"bootstrap_servers": environment["NILOMETER_KAFKA__BOOTSTRAP_SERVERS"]}) as logs:
+            return (await logs.read_to_end(environment["NILOMETER_KAFKA__PREFIX"] + topic, partition)).records
+
+    return asyncio.run(read())
+
+
+def letter(environment, offset, reason, value, topic="sensor.readings"):
+    made = DeadLetter(environment["NILOMETER_KAFKA__PREFIX"] + topic, 1, offset, reason, (), b"p-1", value)
+    return 0, made.key, made.body(), made.headers()
+
+
+def test_commands_that_look_say_in_a_line_that_there_is_no_broker():
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        environment = {"NILOMETER_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{nobody.getsockname()[1]}"}
+        commands = [
+            nilometer(*line.split(), **environment)
+            for line in ("status", "state cuts sensors", "dead-letters list", "dead-letters redrive")
+        ]
+        for command in commands:
+            (line,) = done(command, 2).splitlines()
+            assert line.startswith(f"nilometer: cannot reach Kafka at {environment['NILOMETER_KAFKA__BOOTSTRAP_SERVERS']}")
+
+
+def test_dead_letters_are_listed_and_go_back_where_they_came_from(kafka):
+    with installation(kafka, "sensors") as environment:
+        assert "is missing: nilometer topics create" in run("dead-letters", "list", code=2, **environment)[0]
+        run("topics", "create", **environment)
+        assert run("dead-letters", "list", **environment) == ["no dead letters"]
+        large = letter(environment, 12, "too large", b"x" * 900_001)
+        send(
+            environment,
+            topics.DEAD_LETTERS,
+            letter(environment, 7, "malformed JSON", b'{"value": '),
+            letter(environment, 9, "no such sensor", None),
+            letter(environment, 3, "malformed JSON", b"{", "card.transactions"),
+            (0, None, b"not ours", []),
+            large,
+        )
+        prefix = environment["NILOMETER_KAFKA__PREFIX"]
+        every = run("dead-letters", "list", **environment)
+        assert every[0] == f'0  {prefix}sensor.readings/1@7  malformed JSON  {{"value":'
+        assert every[1] == f"1  {prefix}sensor.readings/1@9  no such sensor  null"
+        assert len(every) == 4
+        assert run("dead-letters", "list", "--limit", "1", **environment) == every[-1:]
+        assert run("dead-letters", "list", "--stream", "cards", **environment) == every[2:3]
+        assert "wanted one of sensors" in run("dead-letters", "list", "--stream", "pumps", code=2, **environment)[0]
+        dry = run("dead-letters", "redrive", "--stream", "sensors", "--dry-run", **environment)
+        assert dry == ["1 left out: only their beginning was kept", *every[:2], "2 would be sent"]
+        assert lying(environment, "sensor.readings", 1) == []
+        assert run("dead-letters", "redrive", "--stream", "sensors", "--reason", "JSON", **environment) == ["1 sent; go on with --from 1"]
+        (sent,) = lying(environment, "sensor.readings", 1)
+        assert (sent.key, sent.value) == (b"p-1", b'{"value": ')
+        assert run("dead-letters", "redrive", "--stream", "sensors", "--reason", "JSON", "--from", "1", **environment) == ["0 sent"]
+        assert "card.transactions/1 is not there any more; nothing was sent" in run("dead-letters", "redrive", code=2, **environment)[-1]
+
+
+def test_the_cuts_that_count_are_printed_as_backtest_takes_them(kafka):
+    with installation(kafka, "employees") as environment:
+        run("topics", "create", **environment)
+        first, late = Generation(0, 1), Generation(0, 2)
+        log = [Begin(first, 0), Adoption(first, 1, 5, {"a": 1}), Begin(late, 9), Adoption(first, 2, 8, {}), Adoption(late, 1, 9, {"b": 2})]
+        send(environment, topics.cuts("employees"), *[(1, None, encode(record), []) for record in log])
+        lines = [msgspec.json.decode(line) for line in run("state", "cuts", "employees", **environment)]
+        assert lines == [{"partition": 1, "n": 5, "inputs": {"a": 1}}, {"partition": 1, "n": 9, "inputs": {"b": 2}}]
+        send(environment, topics.cuts("employees"), (0, None, b"what", []))
+        assert "cannot be read" in run("state", "cuts", "employees", code=2, **environment)[0]
+
+
+def test_status_shows_topics_offsets_checkpoints_and_workers(kafka):
+    with installation(kafka, "sensors", NILOMETER_CHECKPOINT__INTERVAL="1") as environment:
+        lines = run("status", **environment)
+        assert lines[0] == "topics: 0 of 7 are there"
+        assert "sensors: no source topic" in lines
+        assert lines[-1] == "workers: 0"
+        run("topics", "create", **environment)
+        reading = b'{"sensor_id": "p-1", "at": 1700000000, "value": 1.0}'
+        send(environment, "sensor.readings", (1, b"p-1", reading, []), (1, b"p-1", reading, []))
+        lines = run("status", **environment)
+        assert lines[0] == "topics: 7 of 7 are there"
+        assert lines[4].split() == ["1", "2", "-", "2", "-"]
+        with working(environment):
+            end = time.monotonic() + 20
+            while True:
+                lines = run("status", **environment)
+                number, reached, committed, lag, checkpoint = lines[4].split()
+                if committed == "2":
+                    break
+                assert time.monotonic() < end, lines
+            assert (number, reached, lag) == ("1", "2", "0")
+            assert checkpoint.count("/") == 1
+            assert lines[5].startswith("workers: 1 (the group is ")
+            assert lines[6].endswith(": sensors 0,1")
