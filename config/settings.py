@@ -85,7 +85,7 @@ TOPIC_PART = Wanted("letters, digits, dots, dashes or underscores, at most 100",
 ENABLED = Wanted("a list of different streams out of " + ", ".join(STREAMS), lambda value: _distinct(value) and set(value) <= set(STREAMS))
 MOMENT = Wanted("a time with an offset, such as 1970-01-01T00:00:00Z", lambda value: True)
 AHEAD = Wanted("a number of seconds from 0 to 10,000,000,000", lambda value: 0.0 <= value <= 1e10)
-DAYS = Wanted("a list of at most 24 whole days, ascending, from 1 to 366", _days)
+DAYS = Wanted("a list of whole days, ascending, from 1 to 366, at most 24", _days)
 MODES = Wanted("a list of different names of payment modes, 1 to 64", lambda value: _distinct(value) and len(value) <= 64)
 SHARE = Wanted("a share above 0, at most 1", lambda value: 0.0 < value <= 1.0)
 WEIGHT = Wanted("a number of transactions above 0", lambda value: 0.0 < value < math.inf)

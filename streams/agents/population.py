@@ -15,7 +15,8 @@ import msgspec
 
 from state.moments import merge_moments
 
-QUIET = 0.05  # seconds without news after which what has come is merged
+QUIET = 0.01  # seconds without news after which what has come is merged,
+PATIENCE = 0.2  # and how long news may keep it waiting
 HOUR = 3_600_000_000  # microseconds: inputs from outside are told and adopted once an hour of event time
 
 
@@ -37,18 +38,22 @@ async def keep_population(
 ) -> None:
     """Read the shared topic for ever: merge where we own partition 0, hand what has been merged to `adopt`.
 
-    Merging waits until nothing has come for a moment: after a restart the topic is read from its beginning, and what was merged
-    long ago is not merged again.
+    Merging waits for a quiet moment: after a restart the topic is read from its beginning, and what was merged long ago is not
+    merged again.
     """
     news: asyncio.Queue[bytes | None] = asyncio.Queue()
     reader = asyncio.ensure_future(_read(told, news))
     latest: dict[int, Mapping[str, Any]] = {}
     last: dict[str, Any] | None = None
+    loop = asyncio.get_running_loop()
+    merged_at = loop.time()
     try:
         while True:
             if news.empty():
                 await asyncio.sleep(QUIET)
-            if news.empty() and owns_first():
+            patient = news.qsize() > 0 and loop.time() - merged_at < PATIENCE
+            if not patient and owns_first():
+                merged_at = loop.time()
                 inputs = merged([latest[number] for number in sorted(latest)])
                 if inputs is not None and inputs != last:
                     last = inputs

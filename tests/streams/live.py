@@ -50,7 +50,7 @@ def live(stream: str, file: Path, settings: Settings, name: str, pause_every: in
                 broker.produce(source, key, value, partition=None if key else 0)
                 count += 1
                 if count % pause_every == 0:
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.04)
         while any(part.next < broker.end_offset(source, number) for number, part in watcher.partitions.items()) or not watcher.partitions:
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.1)  # what the last chunk sent is on its way
