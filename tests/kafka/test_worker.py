@@ -23,6 +23,7 @@ from streams.simulators.sensors import simulate_sensors
 from streams.transport.broker import partition_of_key
 from streams.transport.kafka_logs import KafkaLogs
 from tests.kafka.commands import PARTITIONS, done, installation, nilometer, working
+from tests.streams import real
 from tests.streams.live import COORDINATES
 
 
@@ -120,3 +121,14 @@ def test_a_worker_says_of_a_replayed_file_what_backtest_says(kafka, tmp_path, st
         assert len(scores) == pq.read_metadata(file).num_rows
         # Employees' reference is the population's, from whichever posting on it reaches a partition: alerts before or behind.
         assert cuts if stream == "employees" else alerts and not cuts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fetch", ["record_batches", "records"])
+@pytest.mark.parametrize("stream", ["sensors", "cards", "employees"])
+def test_whole_real_files(kafka, tmp_path, data, stream, fetch):
+    file = getattr(real, stream)(data, tmp_path / f"{stream}.parquet")
+    with installation(kafka, stream, NILOMETER_KAFKA__FETCH=fetch) as environment, working(environment):
+        done(nilometer("replay", str(file), "--topic", topics.source(stream), **environment))
+        scores, _, _ = held_against_backtest(environment, stream, file, tmp_path)
+        assert len(scores) == pq.read_metadata(file).num_rows
