@@ -12,6 +12,9 @@ SOURCES = {
 }
 
 
+CARD_LABELS = "card.labels"  # outcomes of transactions, days late; partition = that of card.transactions
+
+
 def source(stream: str) -> str:
     """What a stream folds."""
     return SOURCES[stream]
@@ -42,4 +45,4 @@ def shared(stream: str) -> str:
     return f"nilometer.shared.{stream}"
 
 
-__all__ = ["DEAD_LETTERS", "SOURCES", "alerts", "checkpoints", "cuts", "scores", "shared", "source"]
+__all__ = ["CARD_LABELS", "DEAD_LETTERS", "SOURCES", "alerts", "checkpoints", "cuts", "scores", "shared", "source"]

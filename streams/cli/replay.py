@@ -21,10 +21,15 @@ DELIVERY_SECONDS = 60.0  # how long a broker that is away is waited for
 
 def replay(
     file: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON lines.", exists=True, dir_okay=False, show_default=False)],
-    topic: Annotated[str, typer.Option("--topic", metavar="T", help="The source topic, without the prefix: sensor.readings, …")],
+    topic: Annotated[
+        str, typer.Option("--topic", metavar="T", help="The topic, without the prefix: sensor.readings, … or card.labels (column label).")
+    ],
     speed: Annotated[
         float | None, typer.Option(min=0, help="Event time over time: 1 as it happened, 3600 an hour a second. Without: flat out.")
     ] = None,
+    label_delay: Annotated[
+        str, typer.Option(metavar="TIME", help="How late labels come: 7d, 12h, 30m, 10s (only for card.labels).")
+    ] = "7d",
     config: ConfigFile = None,
 ) -> None:
     """Send a file's rows to a source topic, keyed and dealt to partitions as Kafka's clients do (murmur2), stamped with now.
@@ -33,20 +38,24 @@ def replay(
     themselves are stamped with the present, or the topic's retention would delete them.
     """
     settings = settings_of(config)
-    from streams.topics import SOURCES
+    from streams.topics import CARD_LABELS, SOURCES
 
     stream = {source: name for name, source in SOURCES.items()}.get(topic)
-    if stream is None:
-        raise UserError(f"--topic {topic}: wanted one of {', '.join(SOURCES.values())}")
+    if topic == CARD_LABELS:
+        stream, delay = "cards", _duration(label_delay)
+    elif stream is None:
+        raise UserError(f"--topic {topic}: wanted one of {', '.join((*SOURCES.values(), CARD_LABELS))}")
+    else:
+        delay = None
     if speed == 0:
         raise UserError("--speed 0: wanted more; leave it out to send flat out")
     started = time.monotonic()
-    sent = _send(stream, file, settings, settings.kafka.prefix + topic, speed)
+    sent = _send(stream, file, settings, settings.kafka.prefix + topic, speed, delay)
     seconds = time.monotonic() - started
     typer.echo(f"{sent:,} records to {settings.kafka.prefix}{topic} in {seconds:.1f} s ({sent / max(seconds, 1e-9):,.0f} a second)")
 
 
-def _send(stream: str, file: Path, settings: Settings, topic: str, speed: float | None) -> int:
+def _send(stream: str, file: Path, settings: Settings, topic: str, speed: float | None, label_delay: int | None) -> int:
     from kafka import KafkaProducer
     from kafka.errors import KafkaError
     from rich.console import Console
@@ -78,7 +87,7 @@ def _send(stream: str, file: Path, settings: Settings, topic: str, speed: float 
     try:
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task(f"sending to {topic}", total=count_rows(file))
-            for key, value in _paced(read(stream, file, settings), speed, lambda: producer.flush(DELIVERY_SECONDS)):
+            for key, value in paced(read(stream, file, settings), speed, lambda: producer.flush(DELIVERY_SECONDS), label_delay):
                 # A row without a key goes where `backtest` puts it.
                 producer.send(topic, value, key=key, partition=None if key is not None else 0).add_errback(failures.append)
                 sent += 1
@@ -94,20 +103,62 @@ def _send(stream: str, file: Path, settings: Settings, topic: str, speed: float 
     return sent
 
 
-def _paced(batches: Iterator[TableBatch], speed: float | None, before_sleep: Any) -> Iterator[tuple[bytes | None, bytes]]:
-    """The rows' records, each when its event time has come; a row without a time goes with the one before it."""
+def paced(
+    batches: Iterator[TableBatch], speed: float | None, before_sleep: Any, label_delay: int | None = None
+) -> Iterator[tuple[bytes | None, bytes]]:
+    """The rows' records, each when its event time has come; a row without a time goes with the one before it.
+
+    With a delay (microseconds) they are the rows' labels instead, each so much later than its transaction; rows that cannot be
+    read or have no label have none.
+    """
     begin: tuple[float, int] | None = None  # the clock and the event time (µs) of the first row
     for batch in batches:
-        at = dict(zip(batch.rows.tolist(), batch.columns.at.tolist(), strict=True)) if speed else {}
+        at = dict(zip(batch.rows.tolist(), batch.columns.at.tolist(), strict=True)) if speed or label_delay is not None else {}
+        labels = _labels(batch, at, label_delay) if label_delay is not None else {}
         for place in range(len(batch)):
             if speed and place in at:
                 begin = begin or (time.monotonic(), at[place])
-                ahead = begin[0] + (at[place] - begin[1]) / 1e6 / speed - time.monotonic()
+                ahead = begin[0] + (at[place] + (label_delay or 0) - begin[1]) / 1e6 / speed - time.monotonic()
                 if ahead > 0.05:
                     before_sleep()
                 if ahead > 0.001:
                     time.sleep(ahead)
-            yield batch.record(place)
+            if label_delay is None:
+                yield batch.record(place)
+            elif place in labels:
+                yield batch.keys[place], labels[place]
+
+
+def _labels(batch: TableBatch, at: dict[int, int], delay: int) -> dict[int, bytes]:
+    """Label records by the place of their transaction."""
+    import msgspec
+
+    from streams.times import written
+
+    if batch.label is None:
+        raise UserError("the file has no column label")
+    made = {}
+    for row, place in enumerate(batch.rows.tolist()):
+        label, key = batch.label[place], batch.keys[place]
+        if label == label and key is not None:
+            made[place] = msgspec.json.encode(
+                {
+                    "card_id": key.decode(),
+                    "transaction_id": batch.texts["transaction_id"][row],
+                    "label": int(label > 0),
+                    "at": written(at[place] + delay),
+                }
+            )
+    return made
+
+
+def _duration(text: str) -> int:
+    """A duration such as 7d in microseconds."""
+    units = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+    number, unit = text[:-1], text[-1:]
+    if unit not in units or not number.isdecimal():
+        raise UserError(f"--label-delay {text}: wanted a whole number of days, hours, minutes or seconds: 7d, 12h, 30m, 10s")
+    return int(number) * units[unit] * 1_000_000
 
 
 def _raise(failures: list[BaseException], sent: int) -> None:
