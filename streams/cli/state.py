@@ -1,4 +1,4 @@
-"""`nilometer state`: what a stream's partitions have adopted."""
+"""`nilometer state`: what a stream's partitions have adopted, and the way out of a parked one."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import typer
 from streams.cli.options import ConfigFile, settings_of
 from streams.errors import UserError
 
-commands = typer.Typer(no_args_is_help=True, help="Look at what partitions have adopted.")
+commands = typer.Typer(no_args_is_help=True, help="Look at what partitions have adopted; begin a parked one anew.")
 StreamName = Annotated[str, typer.Argument(metavar="STREAM", help="sensors, cards, employees or errors.", show_default=False)]
 
 
 @commands.command()
 def cuts(stream: StreamName, config: ConfigFile = None) -> None:
-    """Print the cuts that count as JSON lines, partition by partition: what `nilometer backtest --cuts` takes."""
+    """Print the cuts that count as JSON lines, partition by partition: what `nilometer backtest --cuts` takes.
+
+    Of a partition that was reset, those since then.
+    """
     settings = settings_of(config)
     from streams.cli import brokers, reading
+    from streams.cold_start import since_reset
     from streams.cut_log import counting
     from streams.cuts import dump
     from streams.parked import Parked
@@ -29,10 +33,45 @@ def cuts(stream: StreamName, config: ConfigFile = None) -> None:
     with brokers.admin(settings) as client, reading.reader(settings) as consumer:
         for number in range(partitions(client, topic)):
             try:
-                for cut in counting(number, ((record.offset, record.value or b"") for record in reading.to_end(consumer, topic, number))):
+                log = [(record.offset, record.value or b"") for record in reading.to_end(consumer, topic, number)]
+                for cut in counting(number, since_reset(log)):
                     typer.echo(dump(cut).decode())
             except Parked as problem:
                 raise UserError(f"{topic}/{number}: {problem}") from problem
+
+
+@commands.command()
+def reset(
+    stream: StreamName,
+    partition: Annotated[int, typer.Option("--partition", metavar="N", min=0, help="The partition to begin anew.", show_default=False)],
+    at: Annotated[int | None, typer.Option("--at", metavar="OFFSET", min=0, help="Begin there, not at the group's position.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Yes, what the partition has learnt may be forgotten.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Let a partition begin anew with nothing learnt: the way out when it is parked and nothing else helps.
+
+    It goes on from the group's position, or from the beginning of the source where there is none that the source still holds.
+    Stop every worker first, and use their configuration. What was said behind that offset may be said once more, and otherwise.
+    """
+    settings = settings_of(config)
+    known(stream)
+    from streams import topics
+    from streams.cli import brokers, cold, reading
+
+    source = settings.kafka.prefix + topics.source(stream)
+    with brokers.admin(settings) as client, reading.reader(settings) as consumer:
+        many = partitions(client, source)
+        if partition >= many:
+            raise UserError(f"--partition {partition}: {source} has {many}, from 0 on")
+        for topic in (topics.cuts(stream), topics.checkpoints(stream)):
+            if partitions(client, settings.kafka.prefix + topic) != many:
+                raise UserError(f"{settings.kafka.prefix}{topic} has not as many partitions as {source}: nilometer topics check")
+        cold.refuse_members(client, settings)
+        start = cold.start(client, consumer, settings, (source, partition), at)
+        if not yes:
+            raise UserError(f"{source}/{partition} would begin anew at {start} with nothing learnt: say so with --yes")
+        epoch, name = cold.reset(client, consumer, settings, stream, partition, many, start)
+    typer.echo(f"{source}/{partition} begins anew at {start} (epoch {epoch}, checkpoint {name}); start the workers")
 
 
 def known(stream: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from kafka import KafkaProducer
 
 from streams import topics
-from streams.cut_log import Adoption, Begin, Generation, encode
+from streams.cut_log import Adoption, Begin, Generation, decode, encode
 from streams.dead_letters import DeadLetter
 from streams.transport.kafka_logs import KafkaLogs
 from tests.kafka.commands import done, installation, nilometer, working
@@ -126,3 +126,38 @@ def test_status_shows_topics_offsets_checkpoints_and_workers(kafka):
             assert checkpoint.count("/") == 1
             assert lines[5].startswith("workers: 1 (the group is ")
             assert lines[6].endswith(": sensors 0,1")
+
+
+def test_a_parked_partition_is_reset_and_goes_on(kafka):
+    with installation(kafka, "errors", NILOMETER_CHECKPOINT__INTERVAL="1") as environment:
+        run("topics", "create", **environment)
+        event = b'{"source_id": "m", "at": 1700000000, "error": 0.5, "hardness": 0.5}'
+        send(environment, "model.errors", *[(1, b"m", event, [])] * 3)
+        arguments = ("state", "reset", "errors", "--partition", "1")
+        with working(environment):
+            checkpointed(environment, "3")
+            assert "1 members: stop every worker first" in run(*arguments, "--yes", code=2, **environment)[0]
+        environment = {**environment, "NILOMETER_CALIBRATION__CALIBRATION": "900"}  # shapes the state: parked
+        assert "would begin anew at 3 with nothing learnt: say so with --yes" in run(*arguments, code=2, **environment)[0]
+        assert "holds 0 to 3" in run(*arguments, "--at", "4", code=2, **environment)[0]
+        for number in ("0", "1"):
+            (line,) = run("state", "reset", "errors", "--partition", number, "--yes", **environment)
+            assert "begins anew at" in line
+        with working(environment):  # ready: nothing is parked
+            send(environment, "model.errors", (1, b"m", event, []))
+            checkpointed(environment, "4")
+        log = [decode(record.value) for record in lying(environment, topics.cuts("errors"), 1)]
+        epochs = [each.generation.epoch for each in log]
+        assert epochs == sorted(epochs)
+        assert log[-1].generation > (1, 0)
+        assert Begin(Generation(1, 0), 3) in log
+
+
+def checkpointed(environment, offset, line=4):
+    """Wait until the group's position of partition 1 is there, with a checkpoint."""
+    end = time.monotonic() + 20
+    while True:
+        lines = run("status", **environment)
+        if lines[line].split()[2] == offset:
+            return lines
+        assert time.monotonic() < end, lines

@@ -1,0 +1,62 @@
+"""A partition begun anew by hand: a new epoch in its cut log, and a checkpoint of a state that has seen nothing.
+
+Only this writes a `begin` of generation 0: groups count from 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+
+from streams import manifest
+from streams.cut_log import Begin, CutReader, Generation, decode
+from streams.definitions import Definition
+from streams.manifest import MANIFEST, CutPosition, Manifest, chunk_key, pack
+from streams.parked import Parked
+from streams.partition import signature_text
+
+
+def in_force(log: Iterable[tuple[int, bytes]]) -> Generation | None:
+    """The generation at the end of a cut log's records (offset, value); what cannot be read is passed over."""
+    reader = CutReader()
+    for offset, value in log:
+        with suppress(Parked):
+            reader.read(offset, decode(value))
+    return reader.generation
+
+
+def next_epoch(before: Generation | None) -> Generation:
+    """What a reset begins: it stands above every generation of a group so far, and below all to come."""
+    return Generation(1 if before is None else before.epoch + 1, 0)
+
+
+def since_reset(log: Iterable[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """The records from the last reset on; all of them, if there was none."""
+    kept: list[tuple[int, bytes]] = []
+    reader = CutReader()
+    for offset, value in log:
+        with suppress(Parked):
+            entry = decode(value)
+            if reader.read(offset, entry) and isinstance(entry, Begin) and entry.generation.generation == 0:
+                kept.clear()
+        kept.append((offset, value))
+    return kept
+
+
+def checkpoint(stream: Definition, partition: int, partitions: int, start: int, cuts: CutPosition, name: str) -> list[tuple[bytes, bytes]]:
+    """The records, keys and values, of a checkpoint `name` of a fold that has seen nothing and begins at `start`; the manifest last."""
+    part = stream.partition(partition)
+    part.next = start
+    data = part.freeze()
+    chunks, digest = pack(data)
+    whole = Manifest(
+        offset=start,
+        chunks=len(chunks),
+        bytes=len(data),
+        digest=digest,
+        partitions=partitions,
+        cuts=cuts,
+        before=None,
+        signatures={"detector": signature_text(stream.detector)},
+    )
+    return [(chunk_key(name, i), chunk) for i, chunk in enumerate(chunks)] + [(chunk_key(name, MANIFEST), manifest.encode(whole))]
