@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import math
 import random
+import signal
 import tempfile
 import threading
 import time
@@ -124,9 +125,21 @@ class Soak:
 
     def bury(self) -> None:
         """Tell the group that all its members have left, where a session's ten seconds are too long to wait."""
+        gone = [MemberToRemove(member_id=member["member_id"]) for member in self.members()]
+        self.admin.remove_group_members(f"{self.prefix}nilometer", gone)
+
+    def members(self) -> list[dict[str, Any]]:
+        """Of the group, the dead of the last ten seconds among them."""
         group = f"{self.prefix}nilometer"
-        members = self.admin.describe_groups([group])[group]["members"]
-        self.admin.remove_group_members(group, [MemberToRemove(member_id=member["member_id"]) for member in members])
+        return list(self.admin.describe_groups([group])[group]["members"])
+
+    def wait_members(self, many: int) -> None:
+        """Wait until so many are in the group, and have gone on folding since."""
+        end = time.monotonic() + 60
+        while len(self.members()) != many:
+            assert time.monotonic() < end, f"{len(self.members())} members, not {many}"
+            time.sleep(LOOK)
+        self.wait_commits(3)  # one of each partition when it was given back
 
     @contextmanager
     def fed(self, share: float, seconds: float) -> Iterator[None]:
@@ -329,6 +342,32 @@ def killed(
             soak.start()
             soak.report.recoveries.append(soak.wait_commits(1))
             print(f"kill {number + 1}: {soak.report.left[-1]:,} rows to go, back after {soak.report.recoveries[-1]:.1f} s", flush=True)
+        soak.flood()
+        while soak.sent < len(soak.records):
+            time.sleep(LOOK)
+        soak.drain()
+    soak.stop()
+    return soak.judge(folder)
+
+
+def paused(soak: Soak, folder: Path, *, share: float, seconds: float) -> Report:
+    """One worker, two, one of them paused past its session and awake again, one: judge what came of it."""
+    first = soak.start()
+    with soak.fed(share, seconds):
+        soak.wait_commits(2)
+        second = soak.start()
+        soak.wait_members(2)
+        begun = time.monotonic()
+        first.send_signal(signal.SIGSTOP)
+        soak.wait_commits(3)  # the second has all partitions
+        soak.report.recoveries.append(time.monotonic() - begun)
+        assert len(soak.members()) == 1
+        first.send_signal(signal.SIGCONT)
+        soak.wait_members(2)
+        second.terminate()
+        soak.output.append(done(second))
+        soak.workers.remove(second)
+        soak.wait_members(1)
         soak.flood()
         while soak.sent < len(soak.records):
             time.sleep(LOOK)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kafka.soak import killed, soaking
+from tests.kafka.soak import killed, paused, soaking
 
 
 def test_a_worker_killed_three_times_says_what_backtest_says(kafka, tmp_path):
@@ -26,5 +26,16 @@ def test_a_worker_killed_ten_times_says_what_backtest_says(kafka, tmp_path):
     assert min(report.left) >= 10_000
     assert report.faults == 0, report
     assert report.doubled > 0
+    assert report.cuts > 0
+    assert report.alerts > 0
+
+
+@pytest.mark.slow
+def test_a_worker_paused_past_its_session_among_rebalances_says_what_backtest_says(kafka, tmp_path):
+    with soaking(kafka, tmp_path, cards=60, days=60, postings=6_000) as soak:
+        report = paused(soak, tmp_path, share=0.8, seconds=30.0)
+    print(report)
+    assert max(report.recoveries) > 10.0, "the session had not run out"
+    assert report.faults == 0, report
     assert report.cuts > 0
     assert report.alerts > 0
