@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -34,6 +35,7 @@ from streams.tenure import Tenure
 from streams.tenures import Notes, Tenures
 from streams.transport.cutting import LostPosition
 from streams.transport.tail import Logs, values
+from streams.watchdog import LOOK, Deaf, Standing, Watchdog, more_to_do
 
 if TYPE_CHECKING:  # Faust is heavy, and a backtest does without it
     from faust.types import TP
@@ -41,6 +43,8 @@ if TYPE_CHECKING:  # Faust is heavy, and a backtest does without it
     from streams.engine import App
 
 T = TypeVar("T")
+logger = logging.getLogger("streams.app")
+SILENCE = 10.0  # seconds without a heartbeat answered: a broker that is away explains why nothing moves
 BUILDS_AT_ONCE = 2  # models built beside the event loop: more would take its cores
 _DEFINE: dict[str, Callable[[Settings], Definition]] = {
     "sensors": sensors.define,
@@ -98,6 +102,8 @@ def create_topics(create: Callable[[str, int], None], settings: Settings, stream
     for stream in streams:
         for topic in (topics.source(stream), topics.alerts(stream), topics.scores(stream), topics.cuts(stream), topics.checkpoints(stream)):
             create(prefix + topic, many)
+        if stream == "cards":
+            create(prefix + topics.CARD_LABELS, many)
         create(prefix + topics.shared(stream), 1)
     create(prefix + topics.DEAD_LETTERS, 1)
 
@@ -171,6 +177,7 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
     metrics.build.info({"version": build(), "configuration": next(iter(watchers.values())).audit.configuration})
 
     _keep_partitions(app, tenures)
+    _keep_awake(app, tenures, of_topic, logs)
 
     def unreadable(tp: TP, lost: LostPosition) -> None:
         why = f"{lost}. Bring the records back, or `nilometer state reset` the partition to go on from what there is"
@@ -256,6 +263,63 @@ def _keep_partitions(app: App, tenures: dict[str, Tenures]) -> None:
     app.when_stopping(given_back)
     for each in tenures.values():
         app.task(each.keep_checkpointing)
+
+
+def watchdog(clock: Callable[[], float]) -> Watchdog:
+    """What `_keep_awake` asks."""
+    return Watchdog(clock=clock)
+
+
+def _keep_awake(app: App, tenures: dict[str, Tenures], watchers: dict[str, Watcher], logs: Logs) -> None:
+    """Leave loudly where a partition stands still for no reason (`streams.watchdog`); both dictionaries by source topic."""
+
+    async def standing(tp: TP) -> Standing:
+        held, watcher = tenures[tp.topic], watchers[tp.topic]
+        folded = watcher.position(tp.partition)
+        fetched, handed = app.members.read_to(tp)
+        waits = tp.partition in held.restoring or tp.partition in held.parked or watcher.building(tp.partition)
+        if waits or folded is None:
+            return Standing(folded, True, waits)
+        try:
+            # asked of the log itself: the consumer knows an end only of what it fetches
+            end = await logs.end(*tp)
+        except Exception:  # a broker that does not answer: nothing can move
+            return Standing((folded, fetched, handed), True, True)
+        return Standing((folded, fetched, handed), more_to_do(folded, fetched, handed, end))
+
+    def hears() -> bool:
+        clock = getattr(app.consumer, "clock", time.monotonic)
+        heard = app.members.last_heartbeat_answered()
+        return not app.members.given_back and heard is not None and clock() - heard < SILENCE
+
+    async def look(dog: Watchdog) -> str | None:
+        if why := app.members.broken():
+            return why
+        seen: dict[str, Standing] = {}
+        if hears():
+            tps = sorted(tp for tp in app.consumer.assignment() if tp.topic in tenures)
+            found = await asyncio.gather(*(standing(tp) for tp in tps))
+            seen = {f"{tenures[tp.topic].stream}/{tp.partition}": each for tp, each in zip(tps, found, strict=True)}
+        stuck = dog.look(seen)
+        if not stuck or not hears():
+            return None
+        where = "; ".join(f"{name} at {seen[name].place}" for name in stuck)
+        return f"{where} stood still for {dog.limit:g} s though the log has more: another worker must take over"
+
+    async def keep_awake() -> None:
+        dog = watchdog(time.monotonic)
+        why: str | None = None
+        while why is None:
+            await asyncio.sleep(LOOK)
+            try:
+                why = await look(dog)
+            except Exception as problem:  # the consumer is not there yet, or no longer
+                logger.info("The watchdog could not look: %r", problem)
+            if app.should_stop:
+                return
+        await app.crash(Deaf(why))
+
+    app.task(keep_awake)
 
 
 def _watch(app: App, topic: str, watcher: Watcher) -> None:

@@ -58,6 +58,7 @@ class Tenures:
     clock: Callable[[], float] = time.monotonic
     held: dict[int, Tenure] = field(default_factory=dict)
     parked: dict[int, Parked] = field(default_factory=dict)
+    restoring: set[int] = field(default_factory=set)
     _due: dict[int, float] = field(default_factory=dict)
     _made: dict[int, tuple[float, object]] = field(default_factory=dict)  # when the last checkpoint was, and of what
 
@@ -112,6 +113,13 @@ class Tenures:
 
     async def _restore(self, number: int, generation: int, share: float) -> None:
         """One partition, as often as it takes; the first checkpoints are spread over the interval."""
+        self.restoring.add(number)
+        try:
+            await self._try_to_restore(number, generation, share)
+        finally:
+            self.restoring.discard(number)
+
+    async def _try_to_restore(self, number: int, generation: int, share: float) -> None:
         started, pause = self.clock(), BACKOFF
         kept = self.held.get(number)
         while self.current(generation):

@@ -79,6 +79,10 @@ class Watcher:
         tenure = self.tenures.get(number)
         return None if tenure is None else tenure.part.next
 
+    def building(self, number: int) -> bool:
+        """Whether models of a partition are being built, which its fold may have to wait for."""
+        return any(name[0] == number and not build.done() for name, build in self._builds.items())
+
     async def watch(self, chunk: Chunk) -> None:
         """Fold one chunk and hand what it led to to the producer; the next checkpoint waits until all of it is delivered."""
         tenure = self.tenures.get(chunk.partition)

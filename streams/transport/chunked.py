@@ -203,6 +203,14 @@ class ChunkedConsumer(Consumer):
         end, wanted = self.highwater(tp), self._wanted.get(tp)
         return None if end is None or wanted is None else max(0, end - wanted)
 
+    def read_to(self, tp: TP) -> tuple[int | None, int | None]:
+        """Up to where a partition has been fetched, and up to where its records were handed over or are cut for it; None: not sought."""
+        return self._wanted.get(tp), self._told.get(tp)
+
+    def broken(self) -> str | None:
+        """Why nothing will ever be fetched again; None as long as all is well."""
+        return None
+
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         if not isinstance(record, Chunk):
             return super()._to_message(tp, record)  # type: ignore[safe-super]  # the driver's, next in the list of bases

@@ -304,6 +304,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = self._consumer
         return None if consumer is None or not isinstance(consumer._coordinator, Coordinator) else consumer._coordinator.heard
 
+    def broken(self) -> str | None:
+        consumer = self._consumer  # none before the start, and once it stops
+        if consumer is None or consumer._closed or not consumer._fetcher._fetch_task.done():
+            return None
+        return f"the client fetches no more: {consumer._fetcher._fetch_task}"
+
     def _coordinator(self) -> Any:
         return self._ensure_consumer()._coordinator
 
@@ -364,6 +370,9 @@ class Consumer(ChunkedConsumer, driver.Consumer):
 
     async def commit_position(self, tp: TP, offset: int, metadata: str = "", *, generation: int) -> None:
         await self._thread.commit_position(tp, offset, metadata, generation)
+
+    def broken(self) -> str | None:
+        return self._thread.broken()
 
     def rejoin(self) -> None:
         """Ask the group for a new generation."""

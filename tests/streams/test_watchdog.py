@@ -1,0 +1,128 @@
+"""The watchdog: it finds what stands still, and never what is idle, slow, restored, or was stopped with the whole process."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+import streams.app
+from config.load import load
+from streams import topics
+from streams.app import assemble, create_topics
+from streams.engine import running
+from streams.transport.broker import Broker
+from streams.transport.tail import MemoryLogs
+from streams.watchdog import Deaf, Standing, Watchdog, more_to_do
+from tests.streams.apps import until
+
+STUCK = Standing(place=7, more=True)
+
+
+class Watch:
+    """A watchdog whose clock stands until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.dog = Watchdog(clock=lambda: self.now)
+
+    def looks(self, many, standing, step=2.0):
+        found = []
+        for i in range(many):
+            found = self.dog.look({"cards/1": standing(i) if callable(standing) else standing})
+            if found:
+                break
+            self.now += step
+        return found
+
+
+def test_a_partition_that_stands_still_though_its_log_has_more_is_found_after_half_a_minute():
+    watch = Watch()
+    assert watch.looks(15, STUCK) == []
+    assert watch.now - 100.0 == 30.0
+    assert watch.looks(1, STUCK) == ["cards/1"]
+
+
+def test_a_partition_without_a_fold_is_found_too():
+    assert Watch().looks(20, Standing(None, more=True)) == ["cards/1"]
+
+
+@pytest.mark.parametrize(
+    "standing",
+    [
+        Standing(7, more=False),
+        Standing(7, more=True, waits=True),
+        lambda i: Standing(i // 14, more=True),  # slow: a step in 28 s
+        lambda i: Standing(7, more=i % 14 > 0),  # caught up now and then
+        lambda i: Standing(7, more=True, waits=i % 14 == 0),
+    ],
+    ids=["idle", "waits", "slow", "caught up", "waited"],
+)
+def test_what_is_idle_or_waits_or_moves_slowly_is_left_alone(standing):
+    assert Watch().looks(500, standing) == []
+
+
+def test_a_process_that_was_stopped_has_not_stood_still_meanwhile():
+    watch = Watch()
+    assert watch.looks(3, STUCK) == []
+    watch.now += 3600.0
+    assert watch.looks(10, STUCK) == []
+
+
+def test_a_partition_that_went_and_came_again_is_counted_anew():
+    watch = Watch()
+    assert watch.looks(14, STUCK) == []
+    assert watch.dog.look({}) == []
+    assert watch.looks(14, STUCK) == []
+
+
+def test_each_partition_is_counted_by_itself():
+    watch = Watch()
+    for i in range(16):
+        found = watch.dog.look({"cards/0": Standing(i, more=True), "cards/1": STUCK})
+        watch.now += 2.0
+    assert found == ["cards/1"]
+
+
+@pytest.mark.parametrize(
+    ("folded", "fetched", "handed", "end", "more"),
+    [
+        (10, 10, 10, 10, False),
+        (10, 10, 10, 11, True),
+        (10, 12, 10, 12, False),  # holes behind the last record
+        (10, 12, 12, 12, True),  # fetched, waiting in the queue
+        (10, None, None, 12, True),  # never sought
+        (10, None, None, 10, False),
+        (10, 10, 10, None, False),
+    ],
+)
+def test_more_is_what_is_unread_or_unfolded(folded, fetched, handed, end, more):
+    assert more_to_do(folded, fetched, handed, end) is more
+
+
+def test_a_worker_whose_flow_is_never_resumed_leaves_loudly(monkeypatch):
+    monkeypatch.setattr(streams.app, "watchdog", lambda clock: Watchdog(limit=0.5, clock=clock))
+    monkeypatch.setattr(streams.app, "LOOK", 0.05)
+    settings = load(environment={"NILOMETER_STREAMS__ENABLED": '["errors"]', "NILOMETER_STREAMS__PARTITIONS": "2"})
+    broker = Broker.named("deaf")
+    create_topics(broker.create_topic, settings, ["errors"])
+    pipeline = assemble(settings, broker_url="memory://deaf", logs=MemoryLogs(broker))
+    watcher, source = pipeline.watchers["errors"], topics.source("errors")
+    event = b'{"source_id": "m", "at": 1700000000, "error": 0.5, "hardness": 0.5}'
+
+    async def listen():
+        async with running(pipeline.app) as app:
+            broker.produce(source, b"m", event, partition=1)
+            await until(lambda: watcher.position(1) == 1, 20.0)
+            await asyncio.sleep(1.0)  # idle
+            assert not app.crashed
+            app.consumer.stop_flow()
+            broker.produce(source, b"m", event, partition=1)
+            await until(lambda: app.crashed, 20.0)
+
+    try:
+        with pytest.raises(Deaf, match=r"errors/1 .* stood still"):
+            asyncio.run(listen())
+    finally:
+        pipeline.executor.shutdown()
+        Broker.forget("deaf")
