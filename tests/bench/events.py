@@ -28,12 +28,12 @@ def records(stream: str, many: int) -> Iterator[Record]:
 
 
 def faults(many: int) -> Iterator[Record]:
-    """A warm-up of all sensors, then so many readings in which a sensor has a fault every 600, each at another time; they end now."""
+    """A warm-up of all sensors, then so many readings in which a sensor has a fault every 300, each at another time; they end now."""
     whole = WARM_UP + many // SENSORS
     columns = simulate_sensors(sensors=SENSORS, points=whole, anomalies=0, period=PERIOD, interval=20_000)
     value = columns["value"].reshape(whole, SENSORS)
     for sensor in range(SENSORS):
-        for begin in range(WARM_UP + 100 + sensor * 6, whole - BURST, 600):
+        for begin in range(WARM_UP + 100 + sensor * 3, whole - BURST, 300):
             value[begin : begin + BURST, sensor] = value[begin, sensor] + np.sin(2 * np.pi * 2.7 * np.arange(BURST) / PERIOD)
     columns["at"] += int(time.time() * 1e6) - int(columns["at"][-1])
     return _records("sensors", columns)

@@ -32,7 +32,7 @@ def readings(messages: int) -> Iterator[Record]:
     """Readings of 60 bytes, keyed by sensor."""
     for n in range(messages):
         sensor = n % SENSORS
-        value = b'{"sensor_id":"s%03d","at":%.3f,"value":%8.4f}' % (sensor, 1_700_000_000 + n / 1000, 100 + n * 7919 % 899_000 / 1000)
+        value = b'{"sensor_id":"s%03d","at":%.3f,"value":%11.7f}' % (sensor, 1_700_000_000 + n / 1000, 100 + n * 7919 % 899_000 / 1007)
         yield b"s%03d" % sensor, value
 
 
