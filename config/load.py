@@ -119,18 +119,6 @@ def _secret(section: str, key: str) -> bool:
     return _fields(section)[key][1].secret
 
 
-def without_secrets(settings: Settings) -> Settings:
-    """The settings with every secret as by default: for a digest that anyone may see."""
-    hidden = {
-        section: {key: getattr(getattr(defaults(), section), key) for key in _fields(section) if _secret(section, key)}
-        for section in _sections()
-    }
-    return msgspec.structs.replace(
-        settings,
-        **{section: msgspec.structs.replace(getattr(settings, section), **keys) for section, keys in hidden.items() if keys},
-    )
-
-
 def _file(path: Path, mistakes: list[str]) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

@@ -144,6 +144,8 @@ class ChunkedConsumer(Consumer):
         Where a rebalance begins while the one before it settles, Faust resumes the flow of partitions that have been given
         back: it asks only whether the new generation is known already.
         """
+        if self.app.crashed or self.app.should_stop:
+            return  # on the way out there may be no client left to ask
         generation = self.app.consumer_generation_id
         if self.chunks.topics and (self.given_back or self._settled != generation or (self.assignment() and self._sought != generation)):
             return
