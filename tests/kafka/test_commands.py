@@ -81,7 +81,8 @@ def test_replay_wants_a_source_topic_that_is_there(kafka, command, tmp_path):
         code, output = command("replay", str(file), "--topic", "sensor.reading", **environment)
         assert (code, output) == (
             2,
-            "nilometer: --topic sensor.reading: wanted one of sensor.readings, card.transactions, employee.postings, model.errors, card.labels\n",
+            "nilometer: --topic sensor.reading: wanted one of sensor.readings, card.transactions, employee.postings, model.errors, "
+            "card.labels\n",
         )
         code, output = command("replay", str(file), "--topic", "sensor.readings", **environment)
         assert code == 2
