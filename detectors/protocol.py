@@ -31,8 +31,9 @@ REASONS = (
     "waiting for the population's reference",
     "not testable: too few postings for every digit",
     "no look: the window is not full yet",
+    "not a number",
 )
-JUDGED, LATE, REPEATED, NO_REFERENCE, NOT_TESTABLE, NO_LOOK = range(6)
+JUDGED, LATE, REPEATED, NO_REFERENCE, NOT_TESTABLE, NO_LOOK, NOT_A_NUMBER = range(7)
 
 
 @dataclass(slots=True)

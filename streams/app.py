@@ -236,7 +236,7 @@ def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs) -> Tenu
 
     notes = Notes(
         restored, parked, made, lambda number, seconds: metrics.checkpoint_age.labels(stream.name, str(number)).set(seconds),
-        lambda number: metrics.ready.labels(stream.name, str(number)).set(0),
+        lambda number: metrics.forget(stream.name, number),
     )  # fmt: skip
     tenures = Tenures(
         stream.name, create, settings.checkpoint.interval,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from detectors.protocol import Detector
@@ -11,16 +11,6 @@ from streams.alerts import Promise
 from streams.partition import Partition
 from streams.records import Decoded
 from streams.transport.chunk import Chunk
-
-
-@dataclass(frozen=True, slots=True)
-class Forwarded:
-    """A record made from one of ours, for a topic that we fold ourselves; its headers carry where it was born."""
-
-    topic: str
-    key: bytes
-    value: bytes
-    headers: tuple[tuple[str, bytes], ...]
 
 
 def only_key(key: bytes) -> dict[str, str]:
@@ -50,8 +40,6 @@ class Definition:
         Whether partitions contribute to inputs merged over the whole stream.
     parts
         What a key of the state consists of, by name; "key" is the one that people know.
-    forward
-        Records to be made from those of a chunk.
     """
 
     name: str
@@ -63,7 +51,6 @@ class Definition:
     scores: bool
     merges: bool = False
     parts: Callable[[bytes], dict[str, str]] = only_key
-    forward: Callable[[Chunk, Decoded], Iterable[Forwarded]] | None = None
 
     def partition(self, number: int) -> Partition:
         """A fold of one partition that has seen nothing yet."""

@@ -65,6 +65,15 @@ class Metrics:
         self.checkpoint_age = gauge("checkpoint_age_seconds", "Time since the last checkpoint.", "stream", "partition")
         self.build = Info("nilometer_build", "Version and digest of the configuration.", registry=self.registry)
 
+    def forget(self, stream: str, partition: int) -> None:
+        """Drop what was said of a partition that is another worker's now: sums over workers would count it twice."""
+        where = (stream, str(partition))
+        for metric in (
+            self.fold_lag, self.lag_seconds, self.keys, self.open_episodes, self.tested, self.alerted, self.realised_rate,
+            self.checkpoint_bytes, self.checkpoint_age, self.ready,
+        ):  # fmt: skip
+            metric.remove(*where)
+
     def seen(self, stream: str, partition: int, counts: Counts, keys: int, open_episodes: int) -> None:
         """Set what follows from a partition's state."""
         where = (stream, str(partition))

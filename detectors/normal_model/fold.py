@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from detectors.normal_model.rolling import AR, AR_ORDER, CENTRE, FLOOR_AT, HEAD, LARGEST, LEVEL, NEAREST, SPREAD, distance
-from detectors.protocol import LATE, NO_LOOK, REPEATED
+from detectors.protocol import LATE, NOT_A_NUMBER, REPEATED
 from state.arena import NO_ROOM, allocate, block_size, release
 from state.draws import SPREAD_BUILDS, draw
 
@@ -127,7 +127,7 @@ def score_then_learn(  # type: ignore[no-untyped-def]
         unit[row] = number // normal_length
         detail_stop[row] = used
         if values[row] != values[row]:
-            reason[row] = NO_LOOK
+            reason[row] = NOT_A_NUMBER
             row += 1
             continue
         if number > 0 and at[row] <= last_at[slot]:

@@ -60,3 +60,14 @@ def test_a_taken_port_says_which_setting_chooses_another(served):
     with pytest.raises(PortError, match=r"metrics\.port"):
         HealthServer("127.0.0.1", first.port, metrics.registry, lambda: (True, {}), lambda: (True, {}))
     first.close()
+
+
+def test_what_was_said_of_a_partition_goes_with_it(served):
+    metrics, _, get = served
+    metrics.seen("cards", 1, Counts(events=10, tested=8, alert_rows=2), keys=5, open_episodes=1)
+    metrics.seen("cards", 2, Counts(events=10, tested=8, alert_rows=2), keys=5, open_episodes=1)
+    metrics.forget("cards", 1)
+    metrics.forget("cards", 1)
+    _, text = get("/metrics")
+    assert 'nilometer_keys{partition="1"' not in text
+    assert 'nilometer_keys{partition="2",stream="cards"} 5.0' in text

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from detectors.hardness.null_models import fit_autoregression
 from detectors.normal_model.detector import MOST_RANKED, NormalModelDetector, build_for_sensor
 from detectors.normal_model.join import join_distances
-from detectors.protocol import LATE, NO_LOOK, REPEATED, Columns, Verdicts, admit, fold
+from detectors.protocol import LATE, NOT_A_NUMBER, REPEATED, Columns, Verdicts, admit, fold
 from state.draws import SPREAD_BUILDS, draw
 from state.keys import PackedKeys
 from state.snapshot import pack, unpack
@@ -182,7 +182,7 @@ def test_late_repeated_and_unreadable_readings_are_named_and_change_nothing():
     columns.at[503:] -= 3_000_000
     columns.at[500:503] = columns.at[499] + np.array([0, -1, 1])
     verdicts, state = judged(detector, columns)
-    assert verdicts.reason[500:503].tolist() == [REPEATED, LATE, NO_LOOK]
+    assert verdicts.reason[500:503].tolist() == [REPEATED, LATE, NOT_A_NUMBER]
     assert np.isnan(verdicts.score[500:503]).all()
     np.testing.assert_array_equal(np.delete(verdicts.score, [500, 501, 502]), reference.score)
     kept, meant = detector.freeze(state)["normal_model"].arrays, detector.freeze(whole)["normal_model"].arrays
