@@ -129,7 +129,7 @@ def test_an_employees_backtest_can_be_repeated_by_its_own_cuts(tmp_path):
 
 
 def test_the_demo_alerts_on_every_stream_and_says_so_last():
-    done = nilometer("demo", "--headless", "--seconds", "18")
+    done = nilometer("demo", "--headless", "--seconds", "24")
     assert done.returncode == 0, done.stderr
     *alerts, last = [json.loads(line) for line in done.stdout.splitlines()]
     assert set(last) == {"events", "alerts", "seconds"}
