@@ -18,9 +18,10 @@ VERSION := $(shell [ -n "$(PYTHON)" ] && $(PYTHON) -c 'import platform; print(pl
 
 # Touched when the environment is complete. Another Python or a changed pyproject.toml makes it stale.
 STAMP := .venv/.installed-$(VERSION)
+PAPERS := .venv/.papers-$(VERSION)
 BENCH := .venv/.bench-$(VERSION)
 
-.PHONY: help install demo test test-slow bench check format clean
+.PHONY: help install demo test test-slow papers bench check format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -49,6 +50,14 @@ test: install ## the fast tests, one process a core (ARGS="-k benford")
 
 test-slow: install ## the slow ones: theorems, the papers' tables, soaks
 	@.venv/bin/python -m pytest -q -m slow -n auto --dist loadfile $(ARGS)
+
+$(PAPERS): $(STAMP)
+	@echo "Installing what the papers are measured against …"
+	@.venv/bin/python -m pip install --quiet --editable '.[papers]'
+	@touch $@
+
+papers: $(PAPERS) ## the papers' tables beside what we measure: PAPER=normal_model, aggregation or benford (ARGS="--help")
+	@.venv/bin/python -m tests.papers.$(PAPER) $(ARGS)
 
 $(BENCH): $(STAMP)
 	@echo "Installing what the benchmark is measured against …"
