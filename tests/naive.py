@@ -387,6 +387,37 @@ def accounting_year(at, start_month, start_day):
     return day.year if (day.month, day.day) >= (start_month, start_day) else day.year - 1
 
 
+def amount_cell(amount):
+    """(how many digits, the first two): amounts of one cell share both."""
+    return len(str(amount)), leading_digits(amount, 2)
+
+
+def cell_range(cell):
+    """The amounts of a cell: smallest, and the first behind."""
+    length, two = cell
+    if length == 1:
+        return two // 10, two // 10 + 1
+    return two * 10 ** (length - 2), (two + 1) * 10 ** (length - 2)
+
+
+def empirical_law(postings, low, high, places=1):
+    """The product-limit of amounts (amount, limit or None) on [low, high): a digit's share, going down cell by cell."""
+    whole = [(amount, limit) for amount, limit in postings if amount > 0]
+    kept = [(amount, limit) for amount, limit in whole if limit is None or cell_range(amount_cell(amount))[1] <= limit + 1]
+    law, left = dict.fromkeys(range(10 ** (places - 1), 10**places), 0.0), 1.0
+    for cell in sorted({amount_cell(amount) for amount, _ in kept}, reverse=True):
+        start, stop = cell_range(cell)
+        if stop <= low or start >= high:
+            continue
+        there = [amount for amount, limit in kept if amount < stop and (limit is None or stop <= limit + 1)]
+        here = [amount for amount in there if amount >= start]
+        inside = min(stop, high) - max(start, low)
+        law[leading_digits(start, places)] += left * len(here) / len(there) * inside / (stop - start)
+        left *= 1 - len(here) / len(there)
+    total = sum(law.values())
+    return [share / total for share in law.values()] if total > 0 else None
+
+
 def benford_looks(postings, references, alpha, window, minimum_expected, exponent=2, year_start=(1, 1)):
     """What the detector says of postings (employee, at, amount, limit), limit −1 for none, one dict a posting.
 
