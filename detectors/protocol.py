@@ -33,6 +33,7 @@ REASONS = (
     "no look: the window is not full yet",
     "not a number",
 )
+UNTIL_HEARD = -1  # a value of `Detector.quiet_units`
 JUDGED, LATE, REPEATED, NO_REFERENCE, NOT_TESTABLE, NO_LOOK, NOT_A_NUMBER = range(7)
 
 
@@ -82,6 +83,87 @@ class NotReady:
     needed: int
 
 
+# Columns of `Alarms.places` and `Alarms.numbers`.
+ROW, SLOT, TEST, UNIT, CRITICAL = range(5)
+SCORE, THRESHOLD, P_VALUE, E_VALUE = range(4)
+NO_ROW = -1  # the alarm comes with a cut, not with an event
+
+
+@dataclass(slots=True)
+class Alarms:
+    """What lies beyond a budget: one entry a test and event, in the order of the events; several tests may alarm at one.
+
+    Attributes
+    ----------
+    places
+        Shape (m, 5), int64. ROW: the event, as the verdicts count them, or NO_ROW. SLOT: the key spoken of; usually the event's own,
+        another's where the partition's time makes plain that a key has fallen silent. TEST: index into the detector's `tests`. UNIT: the
+        key's own number of the unit that was tested. CRITICAL: 1 where it lies beyond a hundredth of the budget.
+    numbers
+        Shape (m, 4), float64: SCORE, the THRESHOLD it was held against (inf where none can be promised), P_VALUE and E_VALUE; NaN where
+        there is none.
+    detail, detail_stop
+        Numbers that explain the alarms without the stream: alarm i has ``detail[detail_stop[i - 1]:detail_stop[i]]``.
+        `Detector.explain` knows what they mean.
+    """
+
+    places: Ints
+    numbers: Floats
+    detail: Floats
+    detail_stop: Ints
+
+    @classmethod
+    def none(cls) -> Alarms:
+        """No alarm."""
+        return cls(np.empty((0, 5), np.int64), np.empty((0, 4)), np.empty(0), np.empty(0, np.int64))
+
+    @classmethod
+    def of_rows(
+        cls, alert: Bools, slots: Ints, unit: Ints, score: Floats, threshold: Floats, p_value: Floats, critical: Bools,
+        detail: Floats, detail_stop: Ints, test: NDArray[np.int8] | None = None,
+    ) -> Alarms:  # fmt: skip
+        """Alarms of a detector whose rows each speak of one test: from columns with an entry an event.
+
+        `detail_stop` counts over all rows, those that do not alert having no detail.
+        """
+        rows = np.flatnonzero(alert)
+        tests = np.zeros(len(rows), np.int64) if test is None else test[rows].astype(np.int64)
+        return cls(
+            np.stack([rows, slots[rows], tests, unit[rows], critical[rows].astype(np.int64)], axis=1),
+            np.stack([score[rows], threshold[rows], p_value[rows], np.full(len(rows), np.nan)], axis=1),
+            detail,
+            detail_stop[rows],
+        )
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def detail_of(self, i: int) -> Floats:
+        """The numbers behind one alarm."""
+        return self.detail[(self.detail_stop[i - 1] if i else 0) : self.detail_stop[i]]
+
+    def before(self, row: int) -> Alarms:
+        """Those of the events before `row`."""
+        many = int(np.searchsorted(self.places[:, ROW], row))
+        return Alarms(self.places[:many], self.numbers[:many], self.detail, self.detail_stop[:many])
+
+    @staticmethod
+    def join(parts: Sequence[Alarms], lengths: Sequence[int]) -> Alarms:
+        """The alarms of consecutive verdicts, `lengths` of them each, as those of the whole."""
+        places = []
+        for part, first in zip(parts, np.cumsum([0, *lengths]), strict=False):
+            shifted = part.places.copy()
+            shifted[:, ROW] += first
+            places.append(shifted)
+        shifts = np.cumsum([0] + [len(part.detail) for part in parts])
+        return Alarms(
+            np.concatenate(places),
+            np.concatenate([part.numbers for part in parts]),
+            np.concatenate([part.detail for part in parts]),
+            np.concatenate([part.detail_stop + shift for part, shift in zip(parts, shifts, strict=False)]),
+        )
+
+
 @dataclass(slots=True)
 class Verdicts:
     """What a detector says of events, in columns of length n.
@@ -95,22 +177,18 @@ class Verdicts:
     p_value
         Chance that a normal unit scores so high; NaN where there is none.
     alert
-        Whether the event is beyond the budget.
-    critical
-        Whether it is beyond a hundredth of the budget.
-    test
-        Which of the detector's `tests` (channels) the row speaks of.
+        Whether any of the detector's tests alarms at the event.
     seen, needed
         Progress of the warm-up: not ready where seen < needed.
     unit
-        The key's own number of the unit that was tested (reading block, transaction, look); alerts whose units are close are one episode.
+        The key's own number of the unit that the event belongs to (reading block, transaction, look); alarms whose units are close are
+        one episode.
     reason
         Index into REASONS.
+    alarms
+        What lies beyond the budget, test by test.
     evidence
         Further columns for the score log, by name.
-    detail, detail_stop
-        Numbers that explain the alerting rows without the stream: row i has ``detail[detail_stop[i - 1]:detail_stop[i]]``, empty
-        where it does not alert. `Detector.explain` knows what they mean.
     role
         "acting", or "shadow" for a challenger that is measured and alerts nobody.
     waits_for
@@ -121,15 +199,12 @@ class Verdicts:
     threshold: Floats
     p_value: Floats
     alert: Bools
-    critical: Bools
-    test: NDArray[np.int8]
     seen: Ints
     needed: Ints
     unit: Ints
     reason: NDArray[np.int8]
+    alarms: Alarms = field(default_factory=Alarms.none)
     evidence: dict[str, NDArray[Any]] = field(default_factory=dict)
-    detail: Floats = field(default_factory=lambda: np.empty(0))
-    detail_stop: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     role: str = "acting"
     waits_for: int = -1
 
@@ -137,9 +212,8 @@ class Verdicts:
     def blank(cls, n: int) -> Verdicts:
         """n rows that say nothing yet, for a kernel to fill."""
         return cls(
-            np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, np.bool_), np.zeros(n, np.bool_),
-            np.zeros(n, np.int8), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int8),
-            detail_stop=np.zeros(n, np.int64),
+            np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, np.bool_),
+            np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int8),
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -153,18 +227,14 @@ class Verdicts:
         """NotReady(seen, needed) of a row, None where the key is ready."""
         return NotReady(int(self.seen[row]), int(self.needed[row])) if self.seen[row] < self.needed[row] else None
 
-    def detail_of(self, row: int) -> Floats:
-        """The numbers behind one row."""
-        return self.detail[(self.detail_stop[row - 1] if row else 0) : self.detail_stop[row]]
-
     def head(self, n: int) -> Verdicts:
         """The first n rows: what a kernel that stopped early has decided."""
         cut = {
             f.name: getattr(self, f.name)[:n]
             for f in fields(self)
-            if f.name not in ("evidence", "detail", "role", "waits_for")
+            if f.name not in ("evidence", "alarms", "role", "waits_for")
         }  # fmt: skip
-        return replace(self, **cut, evidence={name: column[:n] for name, column in self.evidence.items()})
+        return replace(self, **cut, alarms=self.alarms.before(n), evidence={name: column[:n] for name, column in self.evidence.items()})
 
     @staticmethod
     def join(parts: Sequence[Verdicts]) -> Verdicts:
@@ -173,23 +243,29 @@ class Verdicts:
             return parts[0]
         whole = Verdicts.blank(0)
         for f in fields(Verdicts):
-            if f.name not in ("evidence", "detail_stop", "role", "waits_for"):
+            if f.name not in ("evidence", "alarms", "role", "waits_for"):
                 setattr(whole, f.name, np.concatenate([getattr(part, f.name) for part in parts]))
         for name in parts[0].evidence:
             whole.evidence[name] = np.concatenate([part.evidence[name] for part in parts])
-        shifts = np.cumsum([0] + [len(part.detail) for part in parts])
-        whole.detail_stop = np.concatenate([part.detail_stop + shift for part, shift in zip(parts, shifts, strict=False)])
+        whole.alarms = Alarms.join([part.alarms for part in parts], [len(part) for part in parts])
         whole.role, whole.waits_for = parts[0].role, parts[-1].waits_for
         return whole
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a row alerted, for a person: sentences with numbers, and the evidence they were drawn from (≤ 8 kB as JSON)."""
+    """Why there is an alarm, for a person: sentences with numbers, and the evidence they were drawn from (≤ 8 kB as JSON).
+
+    `basis`, `guarantee`, `budget` and `unit` take the place of what the stream promises in general, where an alarm's own is another.
+    """
 
     reasons: tuple[str, ...]
     evidence: Mapping[str, Any]
     compared_with: str
+    basis: str | None = None
+    guarantee: str | None = None
+    budget: Mapping[str, Any] | None = None
+    unit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +291,13 @@ class Detector(Protocol):
     """The contract; `tests/test_contract.py` walks every detector through it."""
 
     name: ClassVar[str]
-    tests: ClassVar[tuple[str, ...]]  # names of the channels, as `Verdicts.test` counts them
+    tests: ClassVar[tuple[str, ...]]  # names of the channels, as `Alarms` count them
     fields: ClassVar[Mapping[str, type]]  # the columns it reads, with their dtypes
     unit: ClassVar[str]  # what episodes are counted in: "block", "transaction", "look", "event"
-    quiet_units: int  # alerting units at most this many apart are one episode
+    quiet_units: tuple[
+        int, ...
+    ]  # of each test: alarming units at most so many apart are one episode; UNTIL_HEARD: till its key's next event
+    verdict_closes: ClassVar[bool]  # whether a person's verdict ends an episode
 
     def new_state(self) -> Any:
         """A state in which nothing has been seen."""
@@ -236,8 +315,11 @@ class Detector(Protocol):
     def hand_over(self, state: Any, build: Build, result: Any) -> None:
         """Put a build's result in force; called when `process` has stopped for it. A build whose key has gone is ignored."""
 
-    def adopt(self, state: Any, inputs: Mapping[str, Any]) -> None:
-        """Take in, between two events, what came through the cut log. Unknown names are ignored."""
+    def adopt(self, state: Any, inputs: Mapping[str, Any]) -> Alarms:
+        """Take in, between two events, what came through the cut log. Unknown names are ignored.
+
+        What it brings may itself alarm, as the end of a period does: with NO_ROW, and the period's number as unit.
+        """
 
     def contribution(self, state: Any) -> Mapping[str, Any] | None:
         """What this partition gives to inputs merged over the whole stream (JSON-like), None if nothing."""
@@ -254,8 +336,8 @@ class Detector(Protocol):
     def state_signature(self) -> dict[str, Any]:
         """The settings that shape the state (JSON-like); a state of other settings is refused."""
 
-    def explain(self, verdicts: Verdicts, row: int) -> Explanation:
-        """Say why a row alerted, from the verdicts alone."""
+    def explain(self, alarms: Alarms, i: int) -> Explanation:
+        """Say why there is the i-th alarm, from the alarms alone."""
 
 
 def admit(detector: Detector, state: Any, columns: Columns, on_evict: Callable[[Ints], None] | None = None) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+PREFIX = 32  # bytes of a key that are compared at once when keys are put in order
 EVICTED_SHARE = 16  # a full index forgets one key in sixteen at once, so that a flood costs little per key
 _FNV_OFFSET = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME = np.uint64(0x100000001B3)
@@ -127,6 +128,28 @@ def _rebuild(table, slots, hashes):  # type: ignore[no-untyped-def]
         table[place] = slot
 
 
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _prefixes(pool, key_start, key_stop, slots, out):  # type: ignore[no-untyped-def]
+    """The first PREFIX bytes of each slot's key as big-endian words, zeros behind a shorter one."""
+    for row, slot in enumerate(slots):
+        for word in range(out.shape[1]):
+            value = np.uint64(0)
+            for place in range(8 * word, 8 * word + 8):
+                byte = pool[key_start[slot] + place] if key_start[slot] + place < key_stop[slot] else np.uint8(0)
+                value = (value << np.uint64(8)) | np.uint64(byte)
+            out[row, word] = value
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _joined(pool, key_start, key_stop, slots, out):  # type: ignore[no-untyped-def]
+    """The keys of these slots, one behind another."""
+    place = 0
+    for slot in slots:
+        for i in range(key_start[slot], key_stop[slot]):
+            out[place] = pool[i]
+            place += 1
+
+
 class KeyIndex:
     """Key → slot, at most `limit` keys.
 
@@ -146,6 +169,7 @@ class KeyIndex:
         self._table = np.full(_table_size(self.capacity), -1, np.int64)
         self._pool = np.zeros(32 * self.capacity, np.uint8)
         self._counts = np.array([0, self.capacity, 0], np.int64)
+        self._order: NDArray[np.int64] | None = None  # as long as no key comes or goes
 
     def __len__(self) -> int:
         return int(self._counts[0])
@@ -160,13 +184,15 @@ class KeyIndex:
         `first_event` is the partition's event number of row 0. Admitting a row again, at its own number, changes nothing.
         """
         out = np.empty(len(keys), np.int64)
-        row = 0
+        row, before = 0, len(self)
         while True:
             row = _admit(
                 keys.buffer, keys.start, keys.stop, row, first_event, self.limit,
                 self._table, self.hashes, self._pool, self._start, self._stop, self.touched, self._free, self._counts, out,
             )  # fmt: skip
             if row == len(keys) or self.full:
+                if len(self) != before:
+                    self._order = None
                 return out[:row]
             self._grow(int(keys.stop[row] - keys.start[row]))
 
@@ -185,6 +211,7 @@ class KeyIndex:
         self._free[self._counts[1] : self._counts[1] + len(slots)] = slots
         self._counts[1] += len(slots)
         self._counts[0] = len(live)
+        self._order = None
         self._store(live, packed)
 
     def slots(self) -> NDArray[np.int64]:
@@ -193,9 +220,24 @@ class KeyIndex:
 
     def order(self) -> NDArray[np.int64]:
         """The live slots, sorted by key: the canonical order of a frozen state."""
-        slots = self.slots()
-        keys = self.packed(slots).tolist()
-        return slots[np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)]
+        if self._order is None:
+            self._order = self._sorted(self.slots())
+        return self._order.copy()
+
+    def _sorted(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+        """These slots by their keys: first by the beginnings, in which nearly all differ, and where these agree by the whole."""
+        prefix = np.empty((len(slots), PREFIX // 8), np.uint64)
+        _prefixes(self._pool, self._start, self._stop, slots, prefix)
+        length = self._stop[slots] - self._start[slots]
+        order = np.lexsort((length, *prefix.T[::-1]))  # a key that is another's beginning, but for zero bytes, is the shorter
+        slots, prefix, length = slots[order], prefix[order], length[order]
+        alike = np.zeros(len(slots) + 1, np.bool_)  # whether row i − 1 and row i must be looked at whole
+        alike[1:-1] = (prefix[1:] == prefix[:-1]).all(axis=1) & (np.maximum(length[1:], length[:-1]) > PREFIX)
+        first = np.flatnonzero(alike[1:] & ~alike[:-1])
+        last = np.flatnonzero(alike[:-1] & ~alike[1:])
+        for a, b in zip(first.tolist(), last.tolist(), strict=True):
+            slots[a : b + 1] = sorted(slots[a : b + 1].tolist(), key=self.key)
+        return slots
 
     def key(self, slot: int) -> bytes:
         return self._pool[self._start[slot] : self._stop[slot]].tobytes()
@@ -207,16 +249,24 @@ class KeyIndex:
         place = _find(buffer, 0, len(key), h, self._table, self.hashes, self._pool, self._start, self._stop)
         return int(self._table[place])
 
+    def beginning(self, key: bytes, separator: bytes) -> list[int]:
+        """The slots of a key and of those that are it with more behind a separator, in the order of their keys; looks at every key."""
+        head, slots = key + separator, self.slots()
+        names = zip(self.packed(slots).tolist(), slots.tolist(), strict=True)
+        return [slot for _, slot in sorted((name, slot) for name, slot in names if name == key or name.startswith(head))]
+
     def packed(self, slots: NDArray[np.int64]) -> PackedKeys:
         return PackedKeys(self._pool, self._start[slots], self._stop[slots])
 
     def freeze(self) -> dict[str, NDArray[np.generic]]:
         """Keys in byte order, with the event that touched each last."""
         order = self.order()
-        keys = self.packed(order).tolist()
+        lengths = self._stop[order] - self._start[order]
+        keys = np.empty(int(lengths.sum()), np.uint8)
+        _joined(self._pool, self._start, self._stop, order, keys)
         return {
-            "keys": np.frombuffer(b"".join(keys), np.uint8),
-            "lengths": np.array([len(key) for key in keys], np.int64),
+            "keys": keys,
+            "lengths": lengths,
             "touched": self.touched[order],
         }
 

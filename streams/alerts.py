@@ -14,9 +14,17 @@ import msgspec
 
 from detectors.protocol import Detector
 from detectors.wording import instant
+from streams.episodes import EVICTED, HEARD, QUIET, SILENT, TOLD
 from streams.partition import Report
 
 LARGEST_EVIDENCE = 8_000  # bytes of JSON
+_ENDS = {
+    QUIET: "its key has been quiet since",
+    SILENT: "nothing has come from its key since",
+    EVICTED: "its key was evicted from the state",
+    HEARD: "its key has been heard again",
+    TOLD: "a person has judged it",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,7 @@ def cloud_event(
 
     `parts` names what the key of the state consists of; "key" among them is the sensor, card, employee or source.
     """
-    step = report.transition
+    step, why = report.transition, report.explanation
     episode = report.episode.hex()
     data: dict[str, Any] = {
         "stream": stream,
@@ -74,11 +82,11 @@ def cloud_event(
         "score": finite(report.score),
         "threshold": finite(report.threshold),
         "p_value": finite(report.p_value),
-        "e_value": None,
-        "budget": promise.budget,
-        "unit": promise.unit,
-        "guarantee": promise.guarantee,
-        "basis": promise.basis,
+        "e_value": finite(report.e_value),
+        "budget": dict(why.budget) if why is not None and why.budget is not None else promise.budget,
+        "unit": (why and why.unit) or promise.unit,
+        "guarantee": (why and why.guarantee) or promise.guarantee,
+        "basis": (why and why.basis) or promise.basis,
         "audit": {
             "build": audit.build,
             "configuration": audit.configuration,
@@ -87,12 +95,14 @@ def cloud_event(
             "last_cut": last_cut if last_cut >= 0 else None,
         },
     }
-    if report.explanation is not None:
-        data["compared_with"] = report.explanation.compared_with
-        data["reasons"] = list(report.explanation.reasons)
-        data["evidence"] = dict(report.explanation.evidence)
+    if why is not None:
+        data["compared_with"] = why.compared_with
+        data["reasons"] = list(why.reasons)
+        data["evidence"] = dict(why.evidence)
     else:
         data["reasons"] = [closing(report, detector.unit)]
+    if report.verdict is not None:
+        data["verdict"] = report.verdict
     if report.origin is not None:
         origin = report.origin
         data["origin"] = {"topic": origin.topic, "partition": origin.partition, "offset": origin.offset, "index": origin.index}
@@ -111,7 +121,9 @@ def cloud_event(
 def closing(report: Report, unit: str) -> str:
     """One sentence on how an episode ended."""
     step = report.transition
-    how = {2: "its key has been quiet since", 3: "nothing has come from its key since", 4: "its key was evicted from the state"}[step.kind]
+    how = _ENDS[step.kind]
+    if report.verdict is not None:
+        how += f": {report.verdict}"
     units = f"one alerting {unit}" if step.units == 1 else f"{step.units:,} alerting {unit}s"
     return f"the episode is over: {units} from {instant(step.first_at)} to {instant(step.last_at)}; {how}"
 

@@ -47,12 +47,11 @@ def checkpoint(stream: Definition, partition: int, partitions: int, start: int, 
     """The records, keys and values, of a checkpoint `name` of a fold that has seen nothing and begins at `start`; the manifest last."""
     part = stream.partition(partition)
     part.next = start
-    data = part.freeze()
-    chunks, digest = pack(data)
+    chunks, size, digest = pack([part.freeze()])
     whole = Manifest(
         offset=start,
         chunks=len(chunks),
-        bytes=len(data),
+        bytes=size,
         digest=digest,
         partitions=partitions,
         cuts=cuts,

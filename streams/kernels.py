@@ -22,13 +22,14 @@ from streams.partition import Origins, run
 
 
 def compile_kernels(stream: str) -> None:
-    """Fold a handful of events, so that every kernel on the way is compiled and on disk."""
+    """Fold a handful of events and freeze what comes of it, so that every kernel on the way is compiled and on disk."""
     joined.warm()
     part = definition(stream, load()).partition(0)
     n = 4
     fields: dict[str, Any] = {name: np.ones(n, dtype) for name, dtype in part.detector.fields.items()}
     columns = Columns(PackedKeys.pack(["a"] * n), np.arange(n, dtype=np.int64), fields)
     run(part.fold(columns, Origins.of_record(part.topic, 0, np.arange(n), np.zeros(n, np.int64)), n))
+    part.freeze()
 
 
 def compile_all(streams: Sequence[str], done: Callable[[str], None]) -> None:

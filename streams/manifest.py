@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
+from typing import NamedTuple
 
 import msgspec
 
@@ -95,10 +96,18 @@ class Names:
         return name.startswith(self.tenure + "/")
 
 
-def pack(data: bytes, chunk_bytes: int = CHUNK_BYTES) -> tuple[list[bytes], str]:
-    """A state's chunks, compressed, and its digest. Slow: for a thread."""
-    packed = snapshot.compress(data)
-    return [packed[i : i + chunk_bytes] for i in range(0, len(packed), chunk_bytes)], snapshot.digest(data)
+class Packed(NamedTuple):
+    """A state's chunks, compressed; its length and its digest before that."""
+
+    chunks: list[bytes]
+    bytes: int
+    digest: str
+
+
+def pack(parts: Iterable[bytes | memoryview], chunk_bytes: int = CHUNK_BYTES) -> Packed:
+    """A state that comes in pieces, as chunks. Slow: for a thread."""
+    data, size, digest = snapshot.condense(parts)
+    return Packed([data[i : i + chunk_bytes] for i in range(0, len(data), chunk_bytes)], size, digest)
 
 
 def encode(manifest: Manifest) -> bytes:
@@ -146,7 +155,7 @@ class Shelf:
         except msgspec.DecodeError:
             return None
 
-    def data(self, name: str, manifest: Manifest) -> bytes | None:
+    def data(self, name: str, manifest: Manifest) -> bytearray | None:
         """The state of a checkpoint, None where something of it is missing or damaged. Slow: for a thread."""
         parts = self.parts.get(name, {})
         chunks = [parts.get(str(i)) for i in range(manifest.chunks)]

@@ -7,7 +7,7 @@ may run it wherever it likes; what enters from outside comes as a `Cut`; what le
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from detectors.protocol import Build, Columns, Detector, Explanation, Ints, Verdicts, admit
+from detectors.protocol import E_VALUE, P_VALUE, SCORE, THRESHOLD, Alarms, Build, Columns, Detector, Explanation, Ints, Verdicts, admit
 from state import snapshot
 from state.snapshot import Section, SnapshotError
 from streams.cuts import Cut
-from streams.episodes import EVICTED, ID_BYTES, OPENED, UPDATED, Episodes, Transition
+from streams.episodes import EVICTED, ID_BYTES, OPENED, Episodes, Transition
 
 VERSION = 1
 
@@ -63,12 +63,14 @@ class Report:
 
     transition: Transition
     episode: bytes
-    origin: Coordinates | None  # of the event; None where an episode ends by the passing of time or by eviction
+    origin: Coordinates | None  # of the event; None where an episode comes with a cut, or ends by one, by the passing of time, by eviction
     at: int
-    explanation: Explanation | None
-    score: float
-    threshold: float
-    p_value: float
+    explanation: Explanation | None = None  # none where it ends
+    score: float = np.nan
+    threshold: float = np.nan
+    p_value: float = np.nan
+    e_value: float = np.nan
+    verdict: str | None = None  # the person's that ended it
 
 
 @dataclass(slots=True)
@@ -120,17 +122,24 @@ class Partition:
     def __post_init__(self) -> None:
         if self.state is None:
             self.state = self.detector.new_state()
-        self.episodes = Episodes(len(self.detector.tests), self.detector.quiet_units, self.silence)
+        self.episodes = Episodes(self.detector.quiet_units, self.silence)
         self.signature = signature_text(self.detector)
 
     def due(self) -> list[Build]:
         """Builds that have been triggered: a driver may begin them before the fold waits for them."""
         return self.detector.due(self.state)
 
-    def adopt(self, cut: Cut) -> None:
-        """Take in what a cut brings, before the event it names."""
-        self.detector.adopt(self.state, cut.inputs)
+    def adopt(self, cut: Cut) -> list[Report]:
+        """Take in what a cut brings, before the event it names, and say what it opens and ends."""
+        inputs = dict(cut.inputs)
+        reports: list[Report] = []
+        if "verdicts" in inputs:
+            inputs["verdicts"] = list(self._judged(inputs["verdicts"], reports))
+        alarms = self.detector.adopt(self.state, inputs)
         self.last_cut = cut.n
+        at = self.episodes.event_time
+        reports += [self._report(step, alarms, None, at) for step in self.episodes.raised(self.state.keys, alarms)]
+        return reports
 
     def fold(self, columns: Columns, origins: Origins, next_offset: int) -> Generator[Build, Any, Outcome]:
         """Fold a batch; `next_offset` is the position after it.
@@ -191,7 +200,7 @@ class Partition:
                 "put the old settings back, or reset this state"
             )
         self.state = self.detector.thaw(sections)
-        self.episodes = Episodes(len(self.detector.tests), self.detector.quiet_units, self.silence)
+        self.episodes = Episodes(self.detector.quiet_units, self.silence)
         self.episodes.thaw(sections["episodes"], self.state.keys)
         self.next, self.last_cut = own.meta["next"], own.meta["last_cut"]
         self.counts = Counts(*own.meta["counts"])
@@ -215,35 +224,52 @@ class Partition:
         if verdicts.role != "acting":
             return
         for step in self.episodes.step(self.state.keys, columns, verdicts):
-            loud = step.kind in (OPENED, UPDATED)
-            origin = origins[first + step.row] if loud else None
-            if step.kind == OPENED:
-                assert origin is not None
-                self.episodes.name(step, self._identity(step, origin))
-                self.counts.episodes += 1
-            row = step.row
-            reports.append(
-                Report(
-                    step,
-                    self.episodes.identity(step),
-                    origin,
-                    int(columns.at[row]),
-                    self.detector.explain(verdicts, row) if loud else None,
-                    float(verdicts.score[row]) if loud else step.max_score,
-                    float(verdicts.threshold[row]) if loud else np.nan,
-                    float(verdicts.p_value[row]) if loud else np.nan,
-                )
-            )
+            origin = origins[first + step.row] if step.alarm >= 0 else None
+            reports.append(self._report(step, verdicts.alarms, origin, int(columns.at[step.row])))
+
+    def _report(self, step: Transition, alarms: Alarms, origin: Coordinates | None, at: int) -> Report:
+        if step.kind == OPENED:
+            self.episodes.name(step, self._identity(step, origin))
+            self.counts.episodes += 1
+        identity = self.episodes.identity(step)
+        if step.alarm < 0:
+            return Report(step, identity, None, at, score=step.max_score)
+        number = alarms.numbers[step.alarm].tolist()
+        why = self.detector.explain(alarms, step.alarm)
+        return Report(step, identity, origin, at, why, number[SCORE], number[THRESHOLD], number[P_VALUE], number[E_VALUE])
 
     def _evict(self, at: int, reports: list[Report], slots: Ints) -> None:
         ended = self.episodes.evict(self.state.keys, slots)
-        reports += [Report(step, self.episodes.identity(step), None, at, None, step.max_score, np.nan, np.nan) for step in ended]
+        reports += [Report(step, self.episodes.identity(step), None, at, score=step.max_score) for step in ended]
         self.episodes.clear(slots)
 
-    def _identity(self, step: Transition, origin: Coordinates) -> bytes:
-        """The id of an episode: that of its first alert, the same from whoever folds this log."""
-        parts = (self.detector.name, self.detector.tests[step.test], "opened", self.signature, step.key.decode("utf-8", "surrogateescape"),
-                 origin.topic, origin.partition, origin.offset, origin.index)  # fmt: skip
+    def _judged(self, verdicts: Any, reports: list[Report]) -> Iterator[dict[str, Any]]:
+        """People's verdicts on alerts, as those of a key, a test and a stretch of units; one on an alert that is forgotten says nothing.
+
+        Each is ``{"key", "alert_id", "verdict", "at"}``: "confirmed" or "cleared". The id is that of any report of the episode.
+        """
+        keys = self.state.keys
+        for verdict in verdicts:
+            identity = bytes.fromhex(verdict["alert_id"].split(".")[0])
+            for slot in keys.beginning(verdict["key"].encode(), b"\x1f"):
+                episode = self.episodes.find(keys, slot, identity)
+                if episode is None:
+                    continue
+                if self.detector.verdict_closes:
+                    for step in self.episodes.told(keys, slot, episode.test):
+                        told = verdict["verdict"]
+                        reports.append(Report(step, identity, None, self.episodes.event_time, score=step.max_score, verdict=told))
+                yield {
+                    "slot": slot, "test": episode.test, "verdict": verdict["verdict"], "at": verdict["at"],
+                    "first_unit": episode.first_unit, "last_unit": episode.last_unit,
+                    "first_at": episode.first_at, "last_at": episode.last_at,
+                }  # fmt: skip
+
+    def _identity(self, step: Transition, origin: Coordinates | None) -> bytes:
+        """The id of an episode: that of its first alert, the same from whoever folds this log; a period stands where no event does."""
+        born = ["period", step.first_unit] if origin is None else [origin.topic, origin.partition, origin.offset, origin.index]
+        what = [self.detector.name, self.detector.tests[step.test], "opened", self.signature]
+        parts = [*what, step.key.decode("utf-8", "surrogateescape"), *born]
         return hashlib.blake2b(msgspec.json.encode(parts), digest_size=ID_BYTES).digest()
 
     def _count(self, verdicts: Verdicts, skipped: int, reports: list[Report]) -> None:

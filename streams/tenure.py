@@ -28,7 +28,7 @@ class Folding(Protocol):
 
     def thaw(self, data: bytes) -> None: ...
 
-    def adopt(self, cut: Cut) -> None: ...
+    def adopt(self, cut: Cut) -> list[Any]: ...
 
 
 @dataclass(eq=False)
@@ -47,6 +47,8 @@ class Tenure:
         False between folding a batch and handing its outputs to the producer.
     outputs
         Deliveries that the next checkpoint awaits.
+    reports
+        What cuts have brought about and nobody has said yet.
     lock
         Held while a batch is folded or a cut adopted: whoever holds it finds the fold at a boundary.
     writing
@@ -62,6 +64,7 @@ class Tenure:
     suspended: bool = False
     settled: bool = True
     outputs: list[Awaitable[Any]] = field(default_factory=list)
+    reports: list[Any] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     why: str = "not restored"  # it is not alive
@@ -165,7 +168,7 @@ class Tenure:
     def boundary(self) -> int | None:
         """Apply the cuts that stand before the fold's next event; return the event before which the next one stands."""
         for cut in self.cuts.due(self.part.next):
-            self.part.adopt(cut)
+            self.reports += self.part.adopt(cut)
         return self.cuts.pending[0][0].n if self.cuts.pending else None
 
     @property
@@ -187,7 +190,7 @@ class Tenure:
             self.kill(f"a cut was not adopted: {problem}")
             raise Dead(self.why) from problem
         self.check()
-        self.part.adopt(cut)
+        self.reports += self.part.adopt(cut)
         return cut
 
     def freeze(self) -> Frozen:

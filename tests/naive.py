@@ -463,43 +463,45 @@ def benford_looks(postings, references, alpha, window, minimum_expected, exponen
 # -------------------------------------------------------------------------------------------------------------- episodes
 
 
-def episodes(keys, at, verdicts, quiet_units, silence):
-    """Walk the events once; an episode is a dictionary. Returns (row, key, kind, report, units, critical, max score)."""
-    opened, updated, quiet, silent = 0, 1, 2, 3
+def episodes(keys, at, units, alarms, quiet_units, silence):
+    """Walk the events once; `alarms[row]` lists (key, test, unit, critical, score), quiet_units is one a test, −1: until heard.
+
+    Returns (row, key, test, kind, report, units, critical, max score).
+    """
+    opened, updated, quiet, silent, heard = 0, 1, 2, 3, 5
     found, running, now = [], {}, None
 
-    def tell(row, key, kind):
-        e = running[key]
-        found.append((row, key, kind, e["reports"], e["units"], e["critical"], e["max"]))
+    def tell(row, name, kind):
+        e = running[name]
+        found.append((row, *name, kind, e["reports"], e["units"], e["critical"], e["max"]))
         e["reports"] += 1
 
     for row, key in enumerate(keys):
         now = at[row] if now is None else max(now, at[row])
-        for other in sorted(k for k, e in running.items() if e["heard"] + silence <= now):
-            tell(row, other, silent)
-            del running[other]
-        if key in running:
-            running[key]["heard"] = now
-        unit, score = int(verdicts.unit[row]), float(verdicts.score[row])
-        if key in running and unit - running[key]["last_unit"] > quiet_units:
-            tell(row, key, quiet)
-            del running[key]
-        if not verdicts.alert[row]:
-            continue
-        critical = bool(verdicts.critical[row])
-        if key not in running:
-            running[key] = {"units": 1, "last_unit": unit, "last_at": at[row], "critical": critical, "max": score, "reports": 0,
-                            "told_units": 1, "told_max": score, "heard": now}  # fmt: skip
-            tell(row, key, opened)
-            continue
-        e = running[key]
-        new_unit, risen = unit > e["last_unit"], critical and not e["critical"]
-        e["units"] += new_unit
-        e["last_unit"] = max(e["last_unit"], unit)
-        e["last_at"] = max(e["last_at"], at[row])
-        e["critical"] = e["critical"] or critical
-        e["max"] = max(e["max"], score)
-        if risen or (new_unit and (e["max"] > e["told_max"] or e["units"] >= 2 * e["told_units"])):
-            e["told_units"], e["told_max"] = e["units"], e["max"]
-            tell(row, key, updated)
+        for name in sorted(running):
+            if quiet_units[name[1]] >= 0 and running[name]["heard"] + silence <= now:
+                tell(row, name, silent)
+                del running[name]
+        for name in sorted(name for name in running if name[0] == key):
+            running[name]["heard"] = now
+            until_heard = quiet_units[name[1]] < 0
+            if until_heard or units[row] - running[name]["last_unit"] > quiet_units[name[1]]:
+                tell(row, name, heard if until_heard else quiet)
+                del running[name]
+        for other, test, unit, critical, score in alarms[row]:
+            name = (other, test)
+            if name not in running:
+                running[name] = {"units": 1, "last_unit": unit, "critical": critical, "max": score, "reports": 0, "told_units": 1,
+                                 "told_max": score, "heard": now}  # fmt: skip
+                tell(row, name, opened)
+                continue
+            e = running[name]
+            new_unit, risen = unit > e["last_unit"], critical and not e["critical"]
+            e["units"] += new_unit
+            e["last_unit"] = max(e["last_unit"], unit)
+            e["critical"] = e["critical"] or critical
+            e["max"] = max(e["max"], score)
+            if risen or (new_unit and (e["max"] > e["told_max"] or e["units"] >= 2 * e["told_units"])):
+                e["told_units"], e["told_max"] = e["units"], e["max"]
+                tell(row, name, updated)
     return found

@@ -13,11 +13,11 @@ from detectors.aggregation.detector import AggregationDetector
 from detectors.benford.detector import BenfordDetector
 from detectors.hardness.detector import HardnessDetector
 from detectors.normal_model.detector import NormalModelDetector
-from detectors.protocol import Verdicts
+from detectors.protocol import ROW, SCORE, TEST, Verdicts
 from state import snapshot
 from streams.alerts import LARGEST_EVIDENCE
 from streams.partition import Origins, Partition, run
-from tests import strategies
+from tests import alarms, strategies
 
 # Settings so small that a few hundred events pass through every phase: warm-up, build, calibration, decisions, eviction.
 DETECTORS = {
@@ -43,9 +43,7 @@ def folded(part, columns, first=0):
 
 
 def bits(verdicts):
-    names = ("score", "threshold", "p_value", "alert", "critical", "test", "seen", "needed", "unit", "reason", "detail", "detail_stop")
-    columns = {name: getattr(verdicts, name).tobytes() for name in names}
-    return columns | {name: column.tobytes() for name, column in verdicts.evidence.items()}
+    return {name: column.tobytes() for name, column in (alarms.columns(verdicts) | verdicts.evidence).items()}
 
 
 def in_pieces(name, columns, places, thaw, **more):
@@ -102,12 +100,14 @@ def test_verdicts_keep_their_meaning(name, data):
     assert not (judged & verdicts.not_ready & verdicts.alert).any()
     assert (verdicts.reason[judged] == 0).all()
     assert not (verdicts.alert & ~judged).any()
-    assert not (verdicts.critical & ~verdicts.alert).any()
     p = verdicts.p_value[~np.isnan(verdicts.p_value)]
     assert ((p >= 0) & (p <= 1)).all()
-    assert (np.diff(verdicts.detail_stop) >= 0).all()
-    for row in range(len(columns)):
-        assert (len(verdicts.detail_of(row)) > 0) == verdicts.alert[row]
+    said = verdicts.alarms
+    assert set(said.places[:, ROW].tolist()) == set(np.flatnonzero(verdicts.alert).tolist())
+    assert (np.diff(said.places[:, ROW]) >= 0).all()
+    assert ((said.places[:, TEST] >= 0) & (said.places[:, TEST] < len(DETECTORS[name]().tests))).all()
+    assert not np.isnan(said.numbers[:, SCORE]).any()
+    assert all(len(said.detail_of(i)) for i in range(len(said)))
 
 
 @every_detector
@@ -116,9 +116,9 @@ def test_every_alert_explains_itself_in_words_and_numbers(name):
     explained = 0
     for seed in range(20):
         columns = long_stream(name, seed)
-        verdicts = folded(partition(name), columns).verdicts
-        for row in np.flatnonzero(verdicts.alert)[:5].tolist():
-            explanation = detector.explain(verdicts, row)
+        said = folded(partition(name), columns).verdicts.alarms
+        for i in range(min(len(said), 5)):
+            explanation = detector.explain(said, i)
             assert 1 <= len(explanation.reasons) <= 6
             assert all(any(c.isdigit() for c in reason) for reason in explanation.reasons)
             assert len(json.dumps(explanation.evidence, allow_nan=False)) <= LARGEST_EVIDENCE
@@ -165,7 +165,7 @@ DIFFERENT = {
 def test_unknown_inputs_of_a_cut_are_ignored(name):
     part = partition(name)
     before = part.freeze()
-    part.detector.adopt(part.state, {"of another build": {"x": 1}})
+    assert len(part.detector.adopt(part.state, {"of another build": {"x": 1}})) == 0
     assert part.freeze() == before
 
 

@@ -33,7 +33,7 @@ from detectors.aggregation.fold import (
     score_then_learn,
 )
 from detectors.aggregation.unusualness import MODES, needed_scores
-from detectors.protocol import Build, Columns, Explanation, Ints, Verdicts
+from detectors.protocol import Alarms, Build, Columns, Explanation, Ints, Verdicts
 from state.keys import KeyIndex
 from state.slab import Slab
 from state.snapshot import Section, upgraded
@@ -114,6 +114,7 @@ class AggregationDetector:
         dict.fromkeys(("amount", "mode", "address_match", "credit_limit", "merchant", "transaction"), np.int64)
     )
     unit: ClassVar[str] = "transaction"
+    verdict_closes: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -160,7 +161,7 @@ class AggregationDetector:
             raise ValueError(f"exponent = {exponent}: wanted between 0 and 6 decimal digits")
         self.epsilon, self.windows, self.mode_slots, self.txgap = epsilon, tuple(windows), mode_slots, txgap
         self.prior_weight, self.ring_limit, self.calibration = float(prior_weight), ring_limit, calibration
-        self.quiet_units, self.key_limit, self.exponent = quiet_units, key_limit, exponent
+        self.quiet_units, self.key_limit, self.exponent = (quiet_units,) * len(self.tests), key_limit, exponent
 
     def new_state(self) -> CardsState:
         """A state in which nothing has been seen."""
@@ -190,10 +191,13 @@ class AggregationDetector:
             windows.grow_arena()
         verdicts = Verdicts.blank(n)
         verdicts.score, verdicts.threshold, verdicts.p_value = floats[SCORE], floats[THRESHOLD], floats[P_VALUE]
-        verdicts.alert, verdicts.critical = alert, floats[P_VALUE] <= CRITICAL_SHARE * self.epsilon
+        verdicts.alert = alert
         verdicts.seen, verdicts.unit, verdicts.reason = integers[SEEN], integers[UNIT], integers[REASON].astype(np.int8)
         verdicts.needed = np.full(n, self.needed, np.int64)
-        verdicts.detail, verdicts.detail_stop = detail[: detail_stop[-1] if n else 0].copy(), detail_stop
+        verdicts.alarms = Alarms.of_rows(
+            alert, columns.slots, verdicts.unit, verdicts.score, verdicts.threshold, verdicts.p_value,
+            floats[P_VALUE] <= CRITICAL_SHARE * self.epsilon, detail[: detail_stop[-1] if n else 0].copy(), detail_stop,
+        )  # fmt: skip
         verdicts.evidence = self._evidence(floats, integers)
         return verdicts
 
@@ -224,8 +228,9 @@ class AggregationDetector:
         """Nothing is built aside, so nothing can be handed over."""
         raise ValueError("aggregation has no builds")
 
-    def adopt(self, state: CardsState, inputs: Mapping[str, Any]) -> None:
+    def adopt(self, state: CardsState, inputs: Mapping[str, Any]) -> Alarms:
         """Nothing is taken in from outside."""
+        return Alarms.none()
 
     def contribution(self, state: CardsState) -> Mapping[str, Any] | None:
         """The population is the partition's own: nothing is merged over the stream."""
@@ -273,9 +278,9 @@ class AggregationDetector:
             "calibration": self.calibration,
         }
 
-    def explain(self, verdicts: Verdicts, row: int) -> Explanation:
-        """Say why a row alerted, from the verdicts alone."""
-        return reasons.explain(verdicts.detail_of(row), self.windows, self.mode_names, self.exponent, self.prior_weight)
+    def explain(self, alarms: Alarms, i: int) -> Explanation:
+        """Say why there is the i-th alarm, from the alarms alone."""
+        return reasons.explain(alarms.detail_of(i), self.windows, self.mode_names, self.exponent, self.prior_weight)
 
     def _state(self, keys: KeyIndex, scores: SortedWindow) -> CardsState:
         windows = SlidingWindows([days * DAY for days in self.windows], self.mode_slots + 1, self.ring_limit)

@@ -82,8 +82,6 @@ def explain(detail: Floats, windows: Sequence[int], mode_names: Sequence[str], e
     prior_weight
         n₀, in transactions.
     """
-    if len(detail) == 0:
-        return Explanation(("This transaction did not alert.",), {}, "")
     value = [float(x) for x in detail]
     usual, seldom_above = (money(math.exp(value[D_MEAN] + k * value[D_DEVIATION]), exponent) for k in (0.0, SELDOM))
     code = int(value[D_MODE])

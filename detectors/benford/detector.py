@@ -24,7 +24,7 @@ from detectors.benford.fold import (
     fold_postings,
 )
 from detectors.benford.looks import NO_YEAR, first_day
-from detectors.protocol import Build, Columns, Explanation, Ints, Verdicts
+from detectors.protocol import Alarms, Build, Columns, Explanation, Ints, Verdicts
 from state.arena import Arena
 from state.keys import KeyIndex
 from state.moments import moments_record, no_moments, standard_deviation
@@ -119,6 +119,7 @@ class BenfordDetector:
         "amount": np.int64, "limit": np.int64, "approval_limit": np.int64, "partition": np.int64, "offset": np.int64,
     }  # fmt: skip
     unit: ClassVar[str] = "look"
+    verdict_closes: ClassVar[bool] = True
 
     def __init__(
         self, *, alpha: float = 0.005, window: int = 110, minimum_expected: float = 5.0, quiet_units: int = UNITS_A_YEAR - 1,
@@ -142,7 +143,7 @@ class BenfordDetector:
             raise ValueError(f"mu = {mu}: wanted the mean of log10(amount), within −100 to 100")
         if sigma is not None and not SMALLEST_SIGMA <= sigma <= LARGEST_SIGMA:
             raise ValueError(f"sigma = {sigma}: wanted the standard deviation of log10(amount), 0.000001 to 10")
-        self.alpha, self.window, self.minimum_expected, self.quiet_units = alpha, window, minimum_expected, quiet_units
+        self.alpha, self.window, self.minimum_expected, self.quiet_units = alpha, window, minimum_expected, (quiet_units,) * len(self.tests)
         self.year_start, self.exponent, self.key_limit = year_start, exponent, key_limit
         self.mu, self.sigma = mu, sigma
         self._first_day = first_day(year_start)
@@ -157,7 +158,7 @@ class BenfordDetector:
         state.fit()
         verdicts = Verdicts.blank(n)
         verdicts.evidence = {"excess_mad": np.full(n, np.nan), "cramers_v": np.full(n, np.nan)}
-        verdicts.detail = np.zeros(LARGEST_DETAIL)
+        critical, detail, detail_stop = np.zeros(n, np.bool_), np.zeros(LARGEST_DETAIL), np.zeros(n, np.int64)
         row = 0
         while True:
             row = fold_postings(
@@ -166,16 +167,19 @@ class BenfordDetector:
                 state.rows["counts"], state.rows["observed"], state.rows["expected"], state.places["places"], state.places["laws"],
                 state.arena.data, state.arena.header, state.moments, state.reference, state.epoch,
                 float(self.alpha), self.window, float(self.minimum_expected), self._first_day, self.exponent,
-                verdicts.score, verdicts.threshold, verdicts.p_value, verdicts.alert, verdicts.critical, verdicts.seen,
+                verdicts.score, verdicts.threshold, verdicts.p_value, verdicts.alert, critical, verdicts.seen,
                 verdicts.needed, verdicts.unit, verdicts.reason, verdicts.evidence["excess_mad"], verdicts.evidence["cramers_v"],
-                verdicts.detail, verdicts.detail_stop,
+                detail, detail_stop,
             )  # fmt: skip
-            used = int(verdicts.detail_stop[row - 1]) if row else 0
+            used = int(detail_stop[row - 1]) if row else 0
             if row == n:
-                verdicts.detail = verdicts.detail[:used]
+                verdicts.alarms = Alarms.of_rows(
+                    verdicts.alert, columns.slots, verdicts.unit, verdicts.score, verdicts.threshold, verdicts.p_value, critical,
+                    detail[:used], detail_stop,
+                )  # fmt: skip
                 return verdicts
-            if used + LARGEST_DETAIL > len(verdicts.detail):
-                verdicts.detail = np.concatenate([verdicts.detail, np.zeros(len(verdicts.detail) + LARGEST_DETAIL)])
+            if used + LARGEST_DETAIL > len(detail):
+                detail = np.concatenate([detail, np.zeros(len(detail) + LARGEST_DETAIL)])
             else:
                 state.arena.grow(ENTRY * 8 * self.window)
 
@@ -186,7 +190,7 @@ class BenfordDetector:
     def hand_over(self, state: BenfordState, build: Build, result: Any) -> None:
         """Nothing is ever built."""
 
-    def adopt(self, state: BenfordState, inputs: Mapping[str, Any]) -> None:
+    def adopt(self, state: BenfordState, inputs: Mapping[str, Any]) -> Alarms:
         """Take ``{"population": {"n", "mean", "m2"}}``, the merged moments of log10(amount), as the reference from here on.
 
         Fewer than 100 amounts, or amounts that are all alike, make no reference: what was in force stays. Where mu and sigma are
@@ -194,17 +198,18 @@ class BenfordDetector:
         """
         record = inputs.get("population")
         if record is None or self.mu is not None:
-            return
+            return Alarms.none()
         try:
             population = np.array([float(record["n"]), float(record["mean"]), float(record["m2"])])
         except (KeyError, TypeError, ValueError):
             raise ValueError(f"population = {record!r}: wanted the numbers n, mean and m2") from None
         mu, sigma = self._reference(population)
         if not (abs(mu) <= LARGEST_MU and SMALLEST_SIGMA <= sigma <= LARGEST_SIGMA):
-            return
+            return Alarms.none()
         state.population = population
         state.reference = np.array([mu, sigma])
         state.epoch += 1
+        return Alarms.none()
 
     def contribution(self, state: BenfordState) -> Mapping[str, Any] | None:
         """The partition's own moments of log10(amount in major units), ``{"n", "mean", "m2"}``; None before its first posting."""
@@ -252,9 +257,9 @@ class BenfordDetector:
             "mu": self.mu, "sigma": self.sigma,
         }  # fmt: skip
 
-    def explain(self, verdicts: Verdicts, row: int) -> Explanation:
-        """Say why a row alerted, from the verdicts alone."""
-        return explain_look(verdicts.detail_of(row))
+    def explain(self, alarms: Alarms, i: int) -> Explanation:
+        """Say why there is the i-th alarm, from the alarms alone."""
+        return explain_look(alarms.detail_of(i))
 
     def _reference(self, population: NDArray[np.float64]) -> tuple[float, float]:
         if self.mu is not None and self.sigma is not None:

@@ -20,7 +20,7 @@ from detectors.hardness.curves import CLAMP, KNOTS, LEVELS, QuantileCurves
 from detectors.hardness.explain import explain
 from detectors.hardness.kernel import ARENA_FULL, DETAIL_LENGTH, DONE, MODES, judge_then_learn
 from detectors.hardness.score import Prior
-from detectors.protocol import Build, Columns, Explanation, Ints, Verdicts
+from detectors.protocol import Alarms, Build, Columns, Explanation, Ints, Verdicts
 from state.arena import Arena
 from state.keys import KeyIndex
 from state.slab import Slab
@@ -78,6 +78,7 @@ class HardnessDetector:
     tests: ClassVar[tuple[str, ...]] = ("error", "hardness")
     fields: ClassVar[Mapping[str, type]] = {"error": np.float64, "hardness": np.float64}
     unit: ClassVar[str] = "event"
+    verdict_closes: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -106,7 +107,7 @@ class HardnessDetector:
         self.epsilon, self.mode, self.lambda_ = epsilon, mode, lambda_
         self.warm_up, self.calibration = warm_up, calibration
         self.hand_over_lag, self.hand_over_spread = hand_over_lag, hand_over_spread
-        self.quiet_units, self.key_limit = quiet_units, key_limit
+        self.quiet_units, self.key_limit = (quiet_units,) * len(self.tests), key_limit
         level = epsilon / 2.0 if mode == "joint" else epsilon  # two looks at an event share the budget
         self._sizes = np.array(
             [
@@ -136,7 +137,8 @@ class HardnessDetector:
         slab.fit(state.keys.capacity)
         verdicts = Verdicts.blank(n)
         floats = np.full((len(EVIDENCE), n), np.nan)
-        detail = np.empty(n * DETAIL_LENGTH)
+        critical, test = np.zeros(n, np.bool_), np.zeros(n, np.int8)
+        detail, detail_stop = np.empty(n * DETAIL_LENGTH), np.zeros(n, np.int64)
         row, stopped = 0, ARENA_FULL
         while stopped == ARENA_FULL:
             row, stopped = judge_then_learn(
@@ -144,13 +146,16 @@ class HardnessDetector:
                 state.keys.hashes, self._sizes, self._weights,
                 slab["seen"], slab["triggered"], slab["in_force"], slab["start"], slab["held"], slab["count"], slab["knots"],
                 slab["values"], slab["scale"], state.arena.data, state.arena.header,
-                verdicts.score, verdicts.threshold, verdicts.p_value, verdicts.alert, verdicts.critical, verdicts.test,
-                verdicts.seen, verdicts.needed, verdicts.unit, floats, detail, verdicts.detail_stop,
+                verdicts.score, verdicts.threshold, verdicts.p_value, verdicts.alert, critical, test,
+                verdicts.seen, verdicts.needed, verdicts.unit, floats, detail, detail_stop,
             )  # fmt: skip
             if stopped == ARENA_FULL:
                 state.arena.grow(4 * self.warm_up)
         verdicts.evidence = dict(zip(EVIDENCE, floats, strict=True))
-        verdicts.detail = detail[: verdicts.detail_stop[row - 1] if row else 0].copy()
+        verdicts.alarms = Alarms.of_rows(
+            verdicts.alert, columns.slots, verdicts.unit, verdicts.score, verdicts.threshold, verdicts.p_value, critical,
+            detail[: detail_stop[row - 1] if row else 0].copy(), detail_stop, test,
+        )  # fmt: skip
         if stopped != DONE:
             verdicts = verdicts.head(row)
             verdicts.waits_for = int(stopped)
@@ -184,8 +189,9 @@ class HardnessDetector:
         slab["start"][slot] = state.arena.allocate(2 * self.calibration)
         state.builds.pop(slot, None)
 
-    def adopt(self, state: HardnessState, inputs: Mapping[str, Any]) -> None:
+    def adopt(self, state: HardnessState, inputs: Mapping[str, Any]) -> Alarms:
         """Nothing from outside bears on this detector yet."""
+        return Alarms.none()
 
     def contribution(self, state: HardnessState) -> None:
         return None
@@ -248,8 +254,8 @@ class HardnessDetector:
             "clamp": CLAMP,
         }
 
-    def explain(self, verdicts: Verdicts, row: int) -> Explanation:
-        return explain(verdicts.detail_of(row))
+    def explain(self, alarms: Alarms, i: int) -> Explanation:
+        return explain(alarms.detail_of(i))
 
 
 def fit_key(hardness: Floats, error: Floats, triggered: int) -> Fit:

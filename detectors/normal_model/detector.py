@@ -17,7 +17,7 @@ from detectors.normal_model.join import join_distances
 from detectors.normal_model.model import NORMAL_LENGTHS, SAMPLE_RATE, NormalModel, build_normal_model
 from detectors.normal_model.rolling import AR_ORDER, model_block, refresh
 from detectors.normal_model.state import NormalModelState, Shape, freeze, thaw
-from detectors.protocol import Build, Columns, Explanation, Ints, Verdicts
+from detectors.protocol import Alarms, Build, Columns, Explanation, Ints, Verdicts
 from state.keys import KeyIndex
 from state.snapshot import Section
 
@@ -113,6 +113,7 @@ class NormalModelDetector:
     tests: ClassVar[tuple[str, ...]] = ("shape",)
     fields: ClassVar[Mapping[str, type]] = {"value": np.float64}
     unit: ClassVar[str] = "block"  # of ℓ_NM readings
+    verdict_closes: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -153,7 +154,7 @@ class NormalModelDetector:
         self.length, self.normal_length, self.warm_up, self.calibration = length, normal_length, warm_up, calibration
         self.epsilon, self.sample_rate, self.centroids = epsilon, sample_rate, centroids
         self.hand_over_lag, self.hand_over_spread = hand_over_lag, hand_over_spread
-        self.quiet_units, self.key_limit = quiet_units, key_limit
+        self.quiet_units, self.key_limit = (quiet_units,) * len(self.tests), key_limit
         collected = calibration + len(_thinning(warm_up - length + 1, MOST_RANKED - calibration))
         self._shape = Shape(length, normal_length, warm_up, collected, calibration)
         self._sizes = np.array([length, normal_length, warm_up, calibration, hand_over_lag, hand_over_spread, collected], np.int64)
@@ -165,7 +166,7 @@ class NormalModelDetector:
         n, rows, places = len(columns), state.rows, state.places
         state.fit()
         verdicts = Verdicts.blank(n)
-        hardness = np.full(n, np.nan)
+        hardness, critical, detail_stop = np.full(n, np.nan), np.zeros(n, np.bool_), np.zeros(n, np.int64)
         width = DETAIL_HEAD + 2 * self.length
         detail = np.empty((1 + n // 64) * width)
         row, stopped = 0, ARENA_FULL
@@ -176,7 +177,7 @@ class NormalModelDetector:
                 rows["seen"], rows["last_at"], rows["triggered"], rows["in_force"], rows["centroids"], rows["held"], rows["ranked"],
                 places["history"], places["room"], places["live"], places["model"], places["calibration"],
                 state.arena.data, state.arena.header, verdicts.score, verdicts.threshold, verdicts.p_value, verdicts.alert,
-                verdicts.critical, verdicts.seen, verdicts.needed, verdicts.unit, verdicts.reason, hardness, detail, verdicts.detail_stop,
+                critical, verdicts.seen, verdicts.needed, verdicts.unit, verdicts.reason, hardness, detail, detail_stop,
             )  # fmt: skip
             if stopped == ARENA_FULL:
                 state.arena.grow(2 * max(self.warm_up, 5 * self.length))
@@ -185,7 +186,10 @@ class NormalModelDetector:
             else:
                 break
         verdicts.evidence = {"hardness": hardness}
-        verdicts.detail = detail[: verdicts.detail_stop[row - 1] if row else 0].copy()
+        verdicts.alarms = Alarms.of_rows(
+            verdicts.alert, columns.slots, verdicts.unit, verdicts.score, verdicts.threshold, verdicts.p_value, critical,
+            detail[: detail_stop[row - 1] if row else 0].copy(), detail_stop,
+        )  # fmt: skip
         if stopped != DONE:
             verdicts = verdicts.head(row)
             verdicts.waits_for = int(stopped)
@@ -213,8 +217,9 @@ class NormalModelDetector:
         state.counts[0] -= 1
         state.builds.pop(slot, None)
 
-    def adopt(self, state: NormalModelState, inputs: Mapping[str, Any]) -> None:
+    def adopt(self, state: NormalModelState, inputs: Mapping[str, Any]) -> Alarms:
         """Nothing from outside bears on a sensor's own model."""
+        return Alarms.none()
 
     def contribution(self, state: NormalModelState) -> None:
         return None
@@ -242,8 +247,8 @@ class NormalModelDetector:
             "hand_over_spread": self.hand_over_spread,
         }
 
-    def explain(self, verdicts: Verdicts, row: int) -> Explanation:
-        return explain(verdicts.detail_of(row), self.length, self.epsilon)
+    def explain(self, alarms: Alarms, i: int) -> Explanation:
+        return explain(alarms.detail_of(i), self.length, self.epsilon)
 
     def _build(self, state: NormalModelState, slot: int) -> Build:
         if slot not in state.builds:

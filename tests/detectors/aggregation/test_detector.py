@@ -12,7 +12,7 @@ from detectors.aggregation.equations import AGGREGATES, attribute_slot, conditio
 from detectors.protocol import LATE, MICROSECONDS, REPEATED, Columns, Verdicts, fold
 from state import snapshot
 from state.keys import PackedKeys
-from tests import naive
+from tests import alarms, naive
 
 SMALL = {"epsilon": 0.1, "windows": (1, 2), "calibration": 40}
 NONE = -1
@@ -33,9 +33,7 @@ def folded(detector, events, state=None):
 
 
 def bits(verdicts):
-    names = ("score", "threshold", "p_value", "alert", "critical", "seen", "needed", "unit", "reason", "detail", "detail_stop")
-    found = {name: getattr(verdicts, name).tobytes() for name in names}
-    return found | {name: column.tobytes() for name, column in verdicts.evidence.items()}
+    return {name: column.tobytes() for name, column in (alarms.columns(verdicts) | verdicts.evidence).items()}
 
 
 def steady(n, seed=0, cards=5, start=0):
@@ -192,7 +190,7 @@ def test_an_unusual_payment_says_why():
     burst = [("card 0", 10**7 + 12 * i, 231_000, int(i == 7), 10_000 + i) for i in range(8)]
     verdicts, _ = folded(detector, [*steady(800), *burst])
     assert verdicts.alert[-8:].all()
-    told = detector.explain(verdicts, len(verdicts) - 1)
+    told = alarms.explained(detector, verdicts, len(verdicts) - 1)
     text = " ".join(told.reasons)
     assert "2,310.00, where this card usually spends about" in text
     assert "12 s after the previous one; usual gap" in text
@@ -208,16 +206,10 @@ def test_the_amount_is_told_though_it_is_not_what_is_unusual():
     quick = [("card 0", 10**7 + i, amount, 0, 10_000 + i) for i, amount in enumerate([3_000, 3_000, 3_000, -3_000])]
     verdicts, _ = folded(detector, [*steady(800), *quick])
     assert verdicts.alert[-3:].all()
-    told = detector.explain(verdicts, len(verdicts) - 2).reasons
+    told = alarms.explained(detector, verdicts, len(verdicts) - 2).reasons
     assert told[0].startswith("1 s after the previous one; usual gap")
     assert told[1].startswith("Amount 30.00, usual about")
-    assert detector.explain(verdicts, len(verdicts) - 1).reasons[1] == "Refund of 30.00."
-
-
-def test_a_row_that_did_not_alert_has_nothing_to_explain():
-    detector = AggregationDetector()
-    verdicts, _ = folded(detector, steady(3))
-    assert detector.explain(verdicts, 0).reasons == ("This transaction did not alert.",)
+    assert alarms.explained(detector, verdicts, len(verdicts) - 1).reasons[1] == "Refund of 30.00."
 
 
 def test_the_most_unpleasant_numbers_are_survived():
@@ -263,5 +255,5 @@ def test_a_hundredth_of_the_budget_is_critical_where_there_are_ranks_enough():
     columns.fields["amount"][-1] = 10**9
     verdicts = [part for _, part in fold(detector, detector.new_state(), columns)]
     whole = Verdicts.join(verdicts)
-    assert whole.critical[-1]
-    np.testing.assert_array_equal(whole.critical, whole.alert & (whole.p_value <= 0.01 * 0.2))
+    assert alarms.critical(whole)[-1]
+    np.testing.assert_array_equal(alarms.critical(whole), whole.alert & (whole.p_value <= 0.01 * 0.2))

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from detectors.hardness.curves import QuantileCurves
 from detectors.hardness.detector import HardnessDetector, HardnessState
 from detectors.hardness.score import Prior
-from detectors.protocol import Columns, Verdicts, admit, fold
+from detectors.protocol import ROW, Columns, Verdicts, admit, fold
 from state.keys import PackedKeys
 from state.snapshot import pack, unpack
-from tests import naive
+from tests import alarms, naive
 
 SMALL = {"warm_up": 12, "calibration": 20, "hand_over_lag": 3, "hand_over_spread": 4}
 
@@ -93,7 +93,7 @@ def test_an_alert_a_p_value_within_epsilon_and_a_score_above_the_threshold_are_o
     np.testing.assert_array_equal(verdicts.alert[ready], verdicts.score[ready] > verdicts.threshold[ready])
     assert np.isnan(verdicts.score[~ready]).all()
     assert not verdicts.alert[~ready].any()
-    np.testing.assert_array_equal(np.diff(np.concatenate([[0], verdicts.detail_stop])) > 0, verdicts.alert)
+    np.testing.assert_array_equal(verdicts.alarms.places[:, ROW], np.flatnonzero(verdicts.alert))
 
 
 @settings(max_examples=40, deadline=None)
@@ -108,8 +108,8 @@ def test_how_events_are_cut_and_where_the_state_is_restored_changes_nothing(seed
         parts += [verdicts for _, verdicts in fold(detector, state, events.span(first, last))]
         state = detector.thaw(unpack(pack(detector.freeze(state))))
     computed = Verdicts.join(parts)
-    for name in ("score", "threshold", "p_value", "alert", "critical", "test", "seen", "needed", "unit", "detail", "detail_stop"):
-        np.testing.assert_array_equal(getattr(computed, name), getattr(reference, name), err_msg=name)
+    for name, column in alarms.columns(reference).items():
+        np.testing.assert_array_equal(alarms.columns(computed)[name], column, err_msg=name)
     for name in reference.evidence:
         np.testing.assert_array_equal(computed.evidence[name], reference.evidence[name], err_msg=name)
     assert pack(detector.freeze(state)) == pack(detector.freeze(whole))
@@ -191,8 +191,8 @@ def test_a_hundredth_of_the_budget_is_critical_where_the_calibration_can_tell() 
     rng = np.random.default_rng(0)
     error = np.concatenate([rng.random(300), [50.0]])
     verdicts = folded(detector, detector.new_state(), columns(["m"] * 301, error, np.ones(301)))
-    assert verdicts.critical[-1]
-    np.testing.assert_array_equal(verdicts.critical[204:], verdicts.p_value[204:] <= 0.005)
+    assert alarms.critical(verdicts)[-1]
+    np.testing.assert_array_equal(alarms.critical(verdicts)[204:], verdicts.p_value[204:] <= 0.005)
 
 
 @pytest.mark.parametrize("mode", ["conditional", "joint", "off"])
@@ -232,8 +232,8 @@ def test_joint_finds_the_event_that_is_only_hard() -> None:
     joint = HardnessDetector(mode="joint", **settings_)
     verdicts = folded(joint, joint.new_state(), events)
     assert verdicts.alert[400]
-    assert joint.tests[verdicts.test[400]] == "hardness"
-    assert "hardness 50 is reached by none of the 200" in joint.explain(verdicts, 400).reasons[0]
+    assert joint.tests[alarms.which_test(verdicts, 400)] == "hardness"
+    assert "hardness 50 is reached by none of the 200" in alarms.explained(joint, verdicts, 400).reasons[0]
 
 
 @pytest.mark.parametrize("mode", ["conditional", "joint", "off"])
@@ -243,14 +243,11 @@ def test_every_alert_explains_itself_from_its_verdict_alone(mode: str) -> None:
     alerting = np.flatnonzero(verdicts.alert)
     assert len(alerting) > 10
     for row in alerting.tolist():
-        said = detector.explain(verdicts, row)
+        said = alarms.explained(detector, verdicts, row)
         assert 1 <= len(said.reasons) <= 4
         assert len(json.dumps(dict(said.evidence))) < 8000
         assert said.evidence["p_value"] == verdicts.p_value[row]
         assert "nan" not in " ".join(said.reasons)
-    quiet = int(np.flatnonzero(~verdicts.alert)[0])
-    with pytest.raises(ValueError, match="does not alert"):
-        detector.explain(verdicts, quiet)
 
 
 def test_epsilon_is_no_part_of_the_state() -> None:
