@@ -387,6 +387,18 @@ def accounting_year(at, start_month, start_day):
     return day.year if (day.month, day.day) >= (start_month, start_day) else day.year - 1
 
 
+def truncated_log_likelihood(amounts, mu, sigma):
+    """Of amounts [(amount, low, high)], each cut off at its own limits, section 4.4: the sum of their log densities of log10."""
+    from scipy.stats import truncnorm
+
+    total = 0.0
+    for amount, low, high in amounts:
+        a = (math.log10(low) - mu) / sigma if low > 0 else -math.inf
+        b = (math.log10(high) - mu) / sigma if high < math.inf else math.inf
+        total += float(truncnorm.logpdf(math.log10(amount), a, b, loc=mu, scale=sigma))
+    return total
+
+
 def amount_cell(amount):
     """(how many digits, the first two): amounts of one cell share both."""
     return len(str(amount)), leading_digits(amount, 2)
