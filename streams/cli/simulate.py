@@ -12,6 +12,8 @@ from streams.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from streams.simulators.cards import Tables
+
 commands = typer.Typer(no_args_is_help=True, help="Simulate sensors, cards or postings to a file, the same for the same seed.")
 Out = Annotated[Path, typer.Option(help="File to write, .csv or .parquet.", dir_okay=False)]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same data.")]
@@ -46,12 +48,42 @@ def cards(
     cards: Annotated[int, typer.Option(min=1, help="How many cards.")] = 200,
     days: Annotated[int, typer.Option(min=1, help="Over how many days.")] = 300,
     rate: Annotated[float, typer.Option(min=0, help="Transactions a day of a card's holder.")] = 1.0,
+    active_rate: Annotated[float, typer.Option(min=0, help="The same of an active fraudster: few days, large amounts.")] = 3.0,
+    passive_rate: Annotated[float, typer.Option(min=0, help="The same of a passive fraudster, whose amounts look ordinary.")] = 1.5,
+    active_days: Annotated[float, typer.Option(min=0, help="Length of an active fraudster's episode.")] = 4.0,
+    passive_days: Annotated[float, typer.Option(min=0, help="Length of a passive fraudster's episode.")] = 10.0,
+    equal_rates: Annotated[bool, typer.Option("--equal-rates", help="Fraudsters pay as often as holders, and as many times.")] = False,
     episodes: Annotated[float, typer.Option(min=0, max=1, help="Chance of a fraud episode per card and month.")] = 0.15,
+    fraud_free: Annotated[float, typer.Option(min=0, max=1, help="Share of the days before the first fraud.")] = 0.5,
+    tables: Annotated[
+        Path | None,
+        typer.Option(help="TOML file with amounts, holders and fraudsters: the paper's Tables 1-3.", exists=True, dir_okay=False),
+    ] = None,
 ) -> None:
-    """Card transactions with active and passive frauds, after the conditional-aggregation paper."""
-    from streams.simulators.cards import simulate_cards
+    """Card transactions with active and passive frauds: the simulator of the conditional-aggregation paper."""
+    from streams.simulators.cards import TABLES, simulate_cards
 
-    _write(out, lambda: simulate_cards(cards=cards, days=days, rate=rate, episode_probability=episodes, seed=seed))
+    given = _tables(tables) if tables else TABLES
+    _write(
+        out,
+        lambda: simulate_cards(
+            cards=cards, days=days, rate=rate, active_rate=active_rate, passive_rate=passive_rate, active_days=active_days,
+            passive_days=passive_days, equal_rates=equal_rates, episode_probability=episodes, fraud_free=fraud_free, tables=given,
+            seed=seed,
+        ),
+    )  # fmt: skip
+
+
+def _tables(file: Path) -> Tables:
+    """The simulator's tables from a TOML file; their shape is checked by the simulator."""
+    import tomllib
+
+    from streams.simulators.cards import Tables
+
+    try:
+        return Tables(**tomllib.loads(file.read_text()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
+        raise UserError(f"--tables {file}: {error}. Wanted amounts, holders and fraudsters, rows of three numbers each") from None
 
 
 @commands.command()
