@@ -354,14 +354,14 @@ def digit_law(mu, sigma, low=0.0, high=math.inf, places=1):
     return law
 
 
-def benford_law():
-    return [math.log10(1 + 1 / d) for d in range(1, 10)]
+def benford_law(places=1):
+    return [math.log10(1 + 1 / d) for d in range(10 ** (places - 1), 10**places)]
 
 
-def digit_cut_off(low, high):
+def digit_cut_off(low, high, places=1):
     """Benford's law on the digits that some whole number from low to high − 1 begins with."""
-    possible = {leading_digits(x) for x in range(low, high)}
-    law = [p if d in possible else 0.0 for d, p in enumerate(benford_law(), 1)]
+    possible = {leading_digits(x, places) for x in range(low, high)}
+    law = [p if d in possible else 0.0 for d, p in enumerate(benford_law(places), 10 ** (places - 1))]
     return [p / sum(law) for p in law]
 
 

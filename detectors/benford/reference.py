@@ -117,32 +117,34 @@ def benford_probabilities(places: int = 1) -> NDArray[np.float64]:
     return np.log10(1.0 + 1.0 / np.arange(first, 10 * first))
 
 
-def possible_digits(low: float = 0.0, high: float = np.inf) -> NDArray[np.bool_]:
-    """Return which of 1 … 9 can lead an amount in [low, high), shape (9,)."""
+def possible_digits(low: float = 0.0, high: float = np.inf, *, places: int = 1) -> NDArray[np.bool_]:
+    """Return which of 1 … 9 (``places=2``: 10 … 99) can lead an amount in [low, high), shape (9,) or (90,)."""
+    cells = _cells(places)
     if not low < high:
         raise ValueError(f"low = {low}, high = {high}: wanted low below high")
     if low <= 0.0 or high >= 10.0 * low:
-        return np.ones(9, np.bool_)
-    decade = math.floor(math.log10(low))
-    can = np.zeros(9, np.bool_)
+        return np.ones(cells, np.bool_)
+    first, decade = cells // 9, math.floor(math.log10(low))
+    edges = np.arange(first, 10 * first + 1)
+    can = np.zeros(cells, np.bool_)
     for k in range(decade - 1, decade + 3):
-        for d in range(1, 10):
-            start, stop = (d * 10.0**k, (d + 1) * 10.0**k) if k >= 0 else (d / 10.0**-k, (d + 1) / 10.0**-k)
-            can[d - 1] |= start < high and stop > low
+        amounts = edges * 10.0**k / first if k >= 0 else edges / (10.0**-k * first)
+        can |= (amounts[:-1] < high) & (amounts[1:] > low)
     return can
 
 
-def digit_cut_off(low: float = 0.0, high: float = np.inf) -> NDArray[np.float64]:
+def digit_cut_off(low: float = 0.0, high: float = np.inf, *, places: int = 1) -> NDArray[np.float64]:
     """Return the digit cut-off rule: Benford's law on the digits that the limits leave possible, rescaled to sum to 1; shape (9,).
 
-    Between limits a decade or more apart every digit stays possible and the rule changes nothing: its weakness.
+    Between limits a decade or more apart every digit stays possible and the rule changes nothing: its weakness. With ``places=2``
+    the same of the first two digits, shape (90,).
 
     Examples
     --------
     >>> digit_cut_off(5_000.0, 10_000.0).round(3).tolist()
     [0.0, 0.0, 0.0, 0.0, 0.263, 0.222, 0.193, 0.17, 0.152]
     """
-    law = np.where(possible_digits(low, high), benford_probabilities(), 0.0)
+    law = np.where(possible_digits(low, high, places=places), benford_probabilities(places), 0.0)
     return np.asarray(law / law.sum())
 
 

@@ -71,10 +71,22 @@ def test_far_in_a_tail_the_law_keeps_its_digits():
         assert computed[d - 1] == pytest.approx(share, rel=1e-3)
 
 
+@pytest.mark.parametrize("places", [1, 2])
 @pytest.mark.parametrize(("low", "high"), [(1_000, 5_000), (5_000, 20_000), (20_000, 50_000), (200, 1_000), (52, 61), (95, 105), (7, 70)])
-def test_the_digit_cut_off_rescales_benfords_law_on_possible_digits(low, high):
-    np.testing.assert_allclose(digit_cut_off(low, high), naive.digit_cut_off(low, high), rtol=1e-14)
-    assert possible_digits(low, high).tolist() == [p > 0 for p in naive.digit_cut_off(low, high)]
+def test_the_digit_cut_off_rescales_benfords_law_on_possible_digits(low, high, places):
+    low, high = low * 10 ** (places - 1), high * 10 ** (places - 1)  # so that whole numbers reach every pair of digits
+    reference = naive.digit_cut_off(low, high, places)
+    np.testing.assert_allclose(digit_cut_off(low, high, places=places), reference, rtol=1e-13)
+    assert possible_digits(low, high, places=places).tolist() == [p > 0 for p in reference]
+
+
+@given(low=st.integers(100, 99_999), width=st.integers(1, 99_999), places=st.sampled_from([1, 2]))
+def test_the_law_leaves_no_digit_that_the_limits_rule_out(low, width, places):
+    possible = possible_digits(low, low + width, places=places)
+    reference = naive.digit_cut_off(low, low + width, places)
+    assert possible.tolist() == [p > 0 for p in reference]
+    law = digit_probabilities(4.0, 0.6, low, low + width, places=places)
+    assert ((law > 0.0) == possible).all()
 
 
 def test_without_limits_the_digit_cut_off_is_benfords_law():
