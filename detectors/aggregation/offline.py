@@ -5,7 +5,7 @@ sums n, T, S0, S1, Q of `state.window`, adds a row once and takes it out once, a
 does. Everything is int64, so a row's aggregates are those of the stream to the last bit, without rings, slots or batches.
 
 Windows are strictly causal: now − d < t ≤ now, and of equal times only what arrived before. The row itself is left out unless
-`including` says otherwise (the paper does not say which it means).
+`including` says otherwise (the paper does not say which it means). What is known only later, as labels are, has a `delay`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 NONE = -1  # no attribute value: part of the totals, in no group
 COUNT, WEIGHT, SIMPLE, PLACED, RECENT, TIMED = range(6)  # n, Σ(d − age), Eq. (1), Eq. (3) as printed and as described, Eq. (4)
@@ -25,7 +26,7 @@ AGGREGATES = 6
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _walk(begins, time, amount, group, asked, groups, spans, including, out):  # type: ignore[no-untyped-def]
+def _walk(begins, time, amount, group, asked, groups, spans, delay, including, out):  # type: ignore[no-untyped-def]
     """Fill out[window, aggregate, row] for rows sorted by card; begins[c] … begins[c + 1] are card c's."""
     for window in range(len(spans)):
         span = spans[window]
@@ -35,8 +36,8 @@ def _walk(begins, time, amount, group, asked, groups, spans, including, out):  #
             origin = time[first]
             sums[:] = 0
             for row in range(first, begins[card + 1]):
-                now = time[row]
-                while tail < row + including:  # what has come
+                now = time[row] - delay
+                while tail < row + including and time[tail] <= now:  # what has come
                     s, a, since, place = group[tail], amount[tail], time[tail] - origin, tail - first
                     tail += 1
                     if s >= 0:
@@ -103,7 +104,9 @@ class Histories(NamedTuple):
                 raise ValueError("a card's amounts × its time span exceed 64 bits: wanted a shorter history")
         return cls(order, begins, time, amount)
 
-    def sums(self, spans: Sequence[int], group: Ints | None = None, asked: Ints | None = None, *, including: bool = False) -> Ints:
+    def sums(
+        self, spans: Sequence[int], group: Ints | None = None, asked: Ints | None = None, *, delay: int = 0, including: bool = False
+    ) -> Ints:
         """The aggregates of each row's window.
 
         Parameters
@@ -114,6 +117,8 @@ class Histories(NamedTuple):
             The attribute value of each row as it arrived, 0 …, or NONE; without it all rows are of one.
         asked
             Whose sums a row wants, NONE for none (zeros); without it those of its own value: the gate C_j.
+        delay
+            Seconds by which every window ends before the row: what is younger is not known yet.
         including
             Whether a row is in its own aggregates.
 
@@ -129,8 +134,33 @@ class Histories(NamedTuple):
         found = np.zeros((len(spans), AGGREGATES, n), np.int64)
         _walk(
             self.begins, self.time, self.amount, group[self.order], asked[self.order], groups,
-            np.array(spans, np.int64), int(including), found,
+            np.array(spans, np.int64), delay, int(including), found,
         )  # fmt: skip
         arrived = np.empty_like(found)
         arrived[:, :, self.order] = found
         return arrived
+
+
+def merchant_shares(merchant: Ints, time: Ints, fraud: NDArray[np.bool_], spans: Sequence[int], delay: int) -> Floats:
+    """A merchant's share of known frauds: each transaction weighs as much as is left of its window, which ends `delay` seconds ago.
+
+    Parameters
+    ----------
+    merchant
+        Number of the merchant, −1 not given.
+    time
+        Whole seconds.
+    fraud
+        Whether a transaction turned out to be fraud; known `delay` seconds later and not before.
+    spans
+        Lengths of the windows in seconds.
+    delay
+        The labels' delay in seconds.
+
+    Returns
+    -------
+    Shape (windows, n): Σ w·fraud / Σ w over the window, 0 where it is empty or no merchant is given.
+    """
+    sums = Histories.of(merchant, time, fraud.astype(np.int64))
+    found = sums.sums(spans, np.where(merchant >= 0, 0, NONE), delay=delay)
+    return np.divide(found[:, TIMED], found[:, WEIGHT], out=np.zeros(found[:, 0].shape), where=found[:, WEIGHT] > 0)

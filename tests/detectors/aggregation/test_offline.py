@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.aggregation.offline import COUNT, NONE, PLACED, RECENT, SIMPLE, TIMED, WEIGHT, Histories
+from detectors.aggregation.offline import COUNT, NONE, PLACED, RECENT, SIMPLE, TIMED, WEIGHT, Histories, merchant_shares
 from tests import naive
 
 SPANS = (5, 20)
@@ -82,3 +82,23 @@ def test_a_history_beyond_64_bits_is_refused():
 def test_nothing_in_gives_nothing_out():
     empty = np.zeros(0, np.int64)
     assert Histories.of(empty, empty, empty).sums(SPANS).shape == (2, 6, 0)
+
+
+@given(st.lists(st.tuples(st.integers(-1, 2), st.integers(0, 60), st.booleans()), min_size=1, max_size=40), st.integers(0, 15))
+def test_a_merchants_share_of_frauds_equals_the_slow_way(rows, delay):
+    merchant, time, fraud = (np.array(column) for column in zip(*rows, strict=True))
+    computed = merchant_shares(merchant, time, fraud, SPANS, delay)
+    for i, (shop, now, _) in enumerate(rows):
+        known = [(t, f) for k, (m, t, f) in enumerate(rows) if m == shop >= 0 and (t, k) < (now, i)]
+        for window, span in enumerate(SPANS):
+            assert computed[window, i] == pytest.approx(naive.merchant_share(known, span, now, delay))
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 60), st.booleans()), min_size=2, max_size=40), st.data())
+def test_a_label_younger_than_its_delay_changes_no_share(rows, data):
+    merchant, time, fraud = (np.array(column) for column in zip(*rows, strict=True))
+    at, delay = int(data.draw(st.sampled_from(time.tolist()))), 10
+    flipped = np.where(time > at - delay, ~fraud, fraud)
+    old = time <= at
+    before, after = (merchant_shares(merchant, time, labels, SPANS, delay) for labels in (fraud, flipped))
+    assert np.array_equal(before[:, old], after[:, old])
