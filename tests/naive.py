@@ -236,6 +236,13 @@ def aggregates(transactions, span, now, attribute, values, form="paper"):
     return found
 
 
+def merchant_share(known, span, now, delay):
+    """Linear-time-weighted share of frauds among (time, fraud), over `span` seconds that end `delay` seconds ago."""
+    end = now - delay
+    window = [(span - (end - t), fraud) for t, fraud in known if end - span < t <= end]
+    return sum(w for w, fraud in window if fraud) / sum(w for w, _ in window) if window else 0.0
+
+
 def mean_and_squares_above(logs):
     """Mean, and the number and squared deviations of those that came in above the mean of the ones before."""
     above, squares = 0, 0.0
