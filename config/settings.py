@@ -197,6 +197,7 @@ class Cards(Section, frozen=True, kw_only=True):
     windows: Annotated[tuple[int, ...], DAYS]
     modes: Annotated[tuple[str, ...], MODES]
     mode_slots: Annotated[int, whole(1, 64, "payment modes")]
+    postings: Annotated[bool, SWITCH]
     txgap: Annotated[str, one_of("paper", "recency")]
     prior_weight: Annotated[float, WEIGHT]
     ring_limit: Annotated[int, whole(1, 1_000_000, "transactions")]
@@ -257,6 +258,7 @@ class Checkpoint(Section, frozen=True, kw_only=True):
     """How often a partition's state is made durable."""
 
     interval: Annotated[float, SECONDS]
+    bytes_per_second: Annotated[int, whole(10_000, 10_000_000_000, "bytes")]
 
 
 class Metrics(Section, frozen=True, kw_only=True):

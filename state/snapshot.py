@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import cramjam
 import msgspec
@@ -21,6 +21,8 @@ FORMAT = 1
 _MAGIC = b"NILO"
 _HEAD = struct.Struct("<4sHI")
 _LARGEST = 1 << 32  # bytes of an unpacked snapshot that is still believed
+_DIGEST_BYTES = 16
+_STEP = 1 << 20  # bytes that are compressed at once
 
 
 class SnapshotError(ValueError):
@@ -50,10 +52,13 @@ class _Entry(msgspec.Struct, array_like=True):
     arrays: list[_Array]
 
 
-def pack(sections: Mapping[str, Section]) -> bytes:
-    """Return the bytes of a state; sections, arrays and meta are written in order of their names."""
+def pieces(sections: Mapping[str, Section]) -> list[memoryview]:
+    """Return the bytes of a state, piece by piece; sections, arrays and meta are written in order of their names.
+
+    The pieces are the arrays themselves, not copies.
+    """
     entries: list[_Entry] = []
-    parts: list[bytes] = []
+    parts: list[memoryview] = []
     place = 0
     for name in sorted(sections):
         section = sections[name]
@@ -62,17 +67,22 @@ def pack(sections: Mapping[str, Section]) -> bytes:
             array = np.asarray(section.arrays[label], order="C")
             if array.dtype.hasobject:
                 raise TypeError(f"{name}.{label} holds Python objects: only numbers go into a snapshot")
-            little = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-            arrays.append(_Array(label, array.dtype.newbyteorder("<").str, list(array.shape), place))
-            parts.append(little + bytes(-len(little) % 8))
-            place += len(parts[-1])
+            little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            arrays.append(_Array(label, little.dtype.str, list(array.shape), place))
+            parts += [memoryview(little.reshape(-1).view(np.uint8)), memoryview(bytes(-little.nbytes % 8))]  # type: ignore[arg-type]
+            place += little.nbytes + -little.nbytes % 8
         entries.append(_Entry(name, section.version, dict(sorted(section.meta.items())), arrays))
     table = msgspec.msgpack.Encoder(order="sorted").encode(entries)
     head = _HEAD.pack(_MAGIC, FORMAT, len(table)) + table
-    return head + bytes(-len(head) % 8) + b"".join(parts)
+    return [memoryview(head + bytes(-len(head) % 8)), *parts]
 
 
-def unpack(data: bytes) -> dict[str, Section]:
+def pack(sections: Mapping[str, Section]) -> bytes:
+    """The bytes of a state in one piece."""
+    return b"".join(pieces(sections))
+
+
+def unpack(data: bytes | bytearray) -> dict[str, Section]:
     """Return the sections of `pack`'s bytes; the arrays are writable copies.
 
     Raises
@@ -104,18 +114,37 @@ def unpack(data: bytes) -> dict[str, Section]:
     return sections
 
 
-def digest(data: bytes) -> str:
+def digest(data: bytes | bytearray) -> str:
     """32 hexadecimal digits that stand for a state: equal states, equal digests."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+    return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).hexdigest()
 
 
-def compress(data: bytes) -> bytes:
-    """zstd at its fastest level: state is mostly floats, which higher levels hardly shrink."""
-    return bytes(cramjam.zstd.compress(data, level=1))
+class Condensed(NamedTuple):
+    """A state, compressed, with its length and its digest before that."""
+
+    data: bytes
+    size: int
+    digest: str
 
 
-def decompress(data: bytes, size: int) -> bytes:
-    """Undo `compress`; `size` is the exact length of the result, and nothing longer is ever allocated.
+def condense(parts: Iterable[bytes | memoryview]) -> Condensed:
+    """Compress and hash a state that comes in pieces (`pieces`); it is never in memory as a whole. Slow: for a thread.
+
+    By zstd at its fastest level: state is mostly floats, which higher levels hardly shrink. The interpreter's lock is let go at
+    every step of 1 MiB, which takes about 2 ms.
+    """
+    compressor, hashed, size = cramjam.zstd.Compressor(level=1), hashlib.blake2b(digest_size=_DIGEST_BYTES), 0
+    for part in parts:
+        for place in range(0, len(part), _STEP):
+            step = bytes(part[place : place + _STEP])
+            hashed.update(step)
+            compressor.compress(step)
+            size += len(step)
+    return Condensed(bytes(compressor.finish()), size, hashed.hexdigest())
+
+
+def decompress(data: bytes, size: int) -> bytearray:
+    """Undo `condense`; `size` is the exact length of the result, and nothing longer is ever allocated.
 
     Raises
     ------
@@ -131,7 +160,7 @@ def decompress(data: bytes, size: int) -> bytes:
         raise SnapshotError(f"the snapshot cannot be decompressed: {error}") from error
     if written != size:
         raise SnapshotError(f"the snapshot has {written} bytes where its manifest says {size}")
-    return bytes(room)
+    return room
 
 
 Upgrade = Callable[[Section], Section]

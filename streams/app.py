@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +22,7 @@ from config.settings import Settings
 from streams import topics
 from streams.agents import cards, employees, errors, sensors
 from streams.agents.population import keep_population
+from streams.agents.verdicts import Pending, keep_reading
 from streams.agents.watch import Unsent, Watcher
 from streams.alerts import Audit
 from streams.checkpoints import Checkpoints
@@ -29,11 +30,13 @@ from streams.cut_log import CutLog
 from streams.definitions import Definition
 from streams.lease import Lease
 from streams.metrics import Metrics
+from streams.pace import Pace
 from streams.parked import Cause, Dead, Parked
 from streams.partition import signature_text
 from streams.tenure import Tenure
 from streams.tenures import Notes, Tenures
 from streams.transport.cutting import LostPosition
+from streams.transport.log import Record
 from streams.transport.tail import Logs, values
 from streams.watchdog import LOOK, Deaf, Standing, Watchdog, more_to_do
 
@@ -109,7 +112,11 @@ def create_topics(create: Callable[[str, int], None], settings: Settings, stream
             create(prefix + topic, many)
         if stream == "cards":
             create(prefix + topics.CARD_LABELS, many)
+            if settings.cards.postings and "employees" not in streams:
+                create(prefix + topics.source("employees"), many)
         create(prefix + topics.shared(stream), 1)
+    if streams:
+        create(prefix + topics.ALERT_LABELS, many)
     create(prefix + topics.DEAD_LETTERS, 1)
 
 
@@ -136,6 +143,7 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
     watchers: dict[str, Watcher] = {}
     of_topic: dict[str, Watcher] = {}
     tenures: dict[str, Tenures] = {}
+    pace = Pace(settings.checkpoint.bytes_per_second)
 
     def position(tp: TP) -> int | None:
         if tp.topic not in of_topic:
@@ -178,7 +186,7 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
         _watch(app, topic, watchers[name])
         if stream.merges:
             _share(app, prefix + topics.shared(name), watchers[name], logs)
-        tenures[topic] = _tenures(app, settings, watchers[name], logs)
+        tenures[topic] = _tenures(app, settings, watchers[name], logs, pace)
     metrics.build.info({"version": build(), "configuration": next(iter(watchers.values())).audit.configuration})
 
     _keep_partitions(app, tenures)
@@ -192,7 +200,7 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
     return Pipeline(app, watchers, metrics, executor, tenures)
 
 
-def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs) -> Tenures:
+def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs, pace: Pace) -> Tenures:
     """A stream's folds, each with its checkpoints and its cut log."""
     stream, prefix = watcher.definition, settings.kafka.prefix
     source, metrics = prefix + topics.source(stream.name), watcher.metrics
@@ -200,14 +208,14 @@ def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs) -> Tenu
 
     from streams.member_store import MemberStore
 
-    store = MemberStore(app, logs)
+    states, log = MemberStore(app, logs, lambda: app.bulk_producer), MemberStore(app, logs, lambda: app.producer)
 
     def create(number: int) -> Tenure:
         place = (prefix + topics.checkpoints(stream.name), number)
         signatures = {"detector": signature_text(stream.detector)}
         many = app.consumer.topic_partitions(source) or settings.streams.partitions
-        checkpoints = Checkpoints(store, place, (source, number), many, signatures, in_a_thread)
-        cuts = CutLog(store, (prefix + topics.cuts(stream.name), number), (source, number), number)
+        checkpoints = Checkpoints(states, place, (source, number), many, signatures, in_a_thread, pace)
+        cuts = CutLog(log, (prefix + topics.cuts(stream.name), number), (source, number), number)
         return Tenure(stream.partition(number), checkpoints, cuts, lease)
 
     def lease() -> bool:
@@ -224,6 +232,7 @@ def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs) -> Tenu
     def restored(number: int, seconds: float) -> None:
         metrics.restore_seconds.labels(stream.name).observe(seconds)
         metrics.ready.labels(stream.name, str(number)).set(1)
+        verdicts.begin(number)
 
     def parked(number: int, why: Parked | None) -> None:
         for cause in Cause:
@@ -234,22 +243,62 @@ def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs) -> Tenu
         metrics.checkpoint_seconds.labels(stream.name).observe(seconds)
         metrics.checkpoint_bytes.labels(stream.name, str(number)).set(size)
 
+    def dropped(number: int) -> None:
+        metrics.forget(stream.name, number)
+        verdicts.end(number)
+
+    verdicts = _Verdicts(app, settings, watcher, logs)
     notes = Notes(
         restored, parked, made, lambda number, seconds: metrics.checkpoint_age.labels(stream.name, str(number)).set(seconds),
-        lambda number: metrics.forget(stream.name, number),
+        dropped,
     )  # fmt: skip
     tenures = Tenures(
         stream.name, create, settings.checkpoint.interval,
-        lambda generation: generation == app.consumer_generation_id and not app.members.given_back, rejoin, notes,
+        lambda generation: generation == app.consumer_generation_id and not app.members.given_back, rejoin, pace, notes,
     )  # fmt: skip
     watcher.unwanted = lambda number: app.consumer.pause_partitions([TP(source, number)])
     watcher.tenures, watcher.died = tenures.held, tenures.died
     return tenures
 
 
+class _Verdicts:
+    """Reads people's verdicts for the partitions of a stream that this worker has, from where each one's state ends."""
+
+    def __init__(self, app: App, settings: Settings, watcher: Watcher, logs: Logs) -> None:
+        self._app, self._settings, self._watcher, self._logs = app, settings, watcher, logs
+        self._readers: dict[int, asyncio.Future[Any]] = {}
+
+    def begin(self, number: int) -> None:
+        """Read for a partition that has been restored."""
+        self.end(number)
+        pending = self._watcher.offers.verdicts[number] = Pending()
+        start = self._watcher.partitions[number].verdicts_through
+        topic = self._settings.kafka.prefix + topics.ALERT_LABELS
+        self._readers[number] = self._app.add_future(self._read(self._logs.tail(topic, number, start), pending))
+
+    def end(self, number: int) -> None:
+        """Read no more for a partition that has gone."""
+        self._watcher.offers.verdicts.pop(number, None)
+        if (reader := self._readers.pop(number, None)) is not None:
+            reader.cancel()
+
+    async def _read(self, records: AsyncIterator[Record], pending: Pending) -> None:
+        try:
+            await keep_reading(records, pending, self._watcher.definition.name, self._settings.records.future_seconds, self._watcher.refuse)
+        except asyncio.CancelledError:
+            raise
+        except Exception as problem:  # no verdict would ever count again: leave loudly
+            await self._app.crash(problem)
+
+
 async def in_a_thread(work: Callable[..., T], *arguments: Any) -> T:
-    """Run slow, pure work beside the event loop."""
-    return await asyncio.to_thread(work, *arguments)
+    """Run slow work beside the event loop, to its end even when cancelled: what it reads must not change under it."""
+    running = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
 
 
 def _keep_partitions(app: App, tenures: dict[str, Tenures]) -> None:
@@ -345,7 +394,7 @@ def _share(app: App, topic: str, watcher: Watcher, logs: Logs) -> None:
 
     async def share() -> None:
         try:
-            await keep_population(values(logs, topic), tell, watcher.offer, lambda: 0 in watcher.partitions)
+            await keep_population(values(logs, topic), tell, watcher.offers.offer, lambda: 0 in watcher.partitions)
         except asyncio.CancelledError:
             raise
         except Exception as problem:  # without it no reference would ever change again: leave loudly

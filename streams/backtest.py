@@ -23,7 +23,7 @@ from streams import alerts, cuts, scores
 from streams.agents.population import HOUR, merged
 from streams.cuts import Cut
 from streams.definitions import Definition
-from streams.partition import Origins, Outcome, Partition, run
+from streams.partition import Origins, Outcome, Partition, Report, run
 from streams.tabular import TableBatch
 from streams.transport.broker import partition_of_key
 
@@ -138,7 +138,7 @@ class Backtest:
         for part in self.parts:
             cut = Cut(part.number, part.next, inputs)
             self._cuts.write(cuts.dump(cut) + b"\n")
-            part.adopt(cut)
+            self._tell(part, part.adopt(cut))
 
     def _fold(self, part: Partition, batch: TableBatch, mine: Ints, offsets: Ints, good: Ints, table: dict[str, Any]) -> None:
         """Fold rows `mine` of the batch (its good ones), stretch by stretch between the given cuts."""
@@ -148,9 +148,10 @@ class Backtest:
             for cut in adopted:
                 self._cuts.write(cuts.dump(cut) + b"\n")
                 try:
-                    part.adopt(cut)
+                    reports = part.adopt(cut)
                 except ValueError as error:
                     raise CutRefused(f"the cut of partition {cut.partition} at {cut.n}: {error}") from error
+                self._tell(part, reports)
             rows = mine[first - begin : last - begin]
             places = good[rows]
             folded = places >= 0
@@ -165,7 +166,14 @@ class Backtest:
             if name not in table:
                 table[name] = np.full(size, np.nan) if column.dtype.kind == "f" else np.zeros(size, column.dtype)
             table[name][rows] = column
-        for report in outcome.reports:
+        self._tell(part, outcome.reports)
+        self.events += len(verdicts)
+        self.alert_rows += int(np.count_nonzero(verdicts.alert))
+        self.not_ready += int(np.count_nonzero(verdicts.not_ready))
+        self.tested += int(np.count_nonzero(~np.isnan(verdicts.score) & ~verdicts.not_ready))
+
+    def _tell(self, part: Partition, reports: Iterable[Report]) -> None:
+        for report in reports:
             event = alerts.cloud_event(
                 report, stream=part.stream, partition=part.number, last_cut=part.last_cut,
                 detector=part.detector, promise=self.definition.promise, audit=self.audit,
@@ -173,10 +181,6 @@ class Backtest:
             )  # fmt: skip
             self._alerts.write(alerts.encode(event) + b"\n")
             self.episodes += report.transition.phase == "opened"
-        self.events += len(verdicts)
-        self.alert_rows += int(np.count_nonzero(verdicts.alert))
-        self.not_ready += int(np.count_nonzero(verdicts.not_ready))
-        self.tested += int(np.count_nonzero(~np.isnan(verdicts.score) & ~verdicts.not_ready))
 
     def _write(self, batch: TableBatch, table: dict[str, Any]) -> None:
         """Write the rows of a batch, in file order, each in its place."""

@@ -41,16 +41,16 @@ class Found:
 
     name: str
     manifest: Manifest
-    data: bytes
+    data: bytearray
     instead_of: str | None = None  # the current one, where that could not be read
 
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """What a checkpoint is made of, all taken at one boundary between two batches."""
+    """What a checkpoint is made of, all taken at one boundary between two batches; the state in pieces."""
 
     offset: int
-    data: bytes
+    pieces: Sequence[memoryview]
     cuts: CutPosition
     outputs: Sequence[Awaitable[Any]] = ()  # deliveries of everything that was said since the last one
 
@@ -70,7 +70,7 @@ class Checkpoints:
     signatures
         Settings that shape the state, as text; a state of other settings is not read.
     offload
-        Where a state is compressed and hashed.
+        Where a state is copied, compressed, hashed and taken apart again. It returns when the work has ended, even cancelled.
     pause
         Awaited before a chunk of so many bytes is sent.
     """
@@ -155,13 +155,13 @@ class Checkpoints:
         Exception
             A part of the checkpoint was not delivered. The one before is still current, and this one never will be.
         """
-        chunks, digest = await self.offload(pack, frozen.data, self.chunk_bytes)
+        chunks, size, digest = await self.offload(pack, frozen.pieces, self.chunk_bytes)
         check()
         name = self.names.next()
         manifest = Manifest(
             offset=frozen.offset,
             chunks=len(chunks),
-            bytes=len(frozen.data),
+            bytes=size,
             digest=digest,
             partitions=self.partitions,
             cuts=frozen.cuts,

@@ -47,7 +47,7 @@ def checkpoint(stream: Definition, partition: int, partitions: int, start: int, 
     """The records, keys and values, of a checkpoint `name` of a fold that has seen nothing and begins at `start`; the manifest last."""
     part = stream.partition(partition)
     part.next = start
-    chunks, size, digest = pack([part.freeze()])
+    chunks, size, digest = pack(part.pieces())
     whole = Manifest(
         offset=start,
         chunks=len(chunks),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from detectors.protocol import Detector
 from streams import topics
 from streams.alerts import Promise
-from streams.partition import Partition
+from streams.partition import Outcome, Partition
 from streams.records import Decoded
 from streams.transport.chunk import Chunk
 
@@ -16,6 +17,20 @@ from streams.transport.chunk import Chunk
 def only_key(key: bytes) -> dict[str, str]:
     """A key that is one thing: the sensor, card or employee."""
     return {"key": key.decode("utf-8", "replace")}
+
+
+class Forwarded(NamedTuple):
+    """A record for another of our topics."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+def nothing_forwarded(decoded: Decoded, outcome: Outcome) -> Iterable[Forwarded]:
+    """Most streams end here."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +55,8 @@ class Definition:
         Whether partitions contribute to inputs merged over the whole stream.
     parts
         What a key of the state consists of, by name; "key" is the one that people know.
+    forward
+        What of a folded batch goes on to another of our topics.
     """
 
     name: str
@@ -51,6 +68,7 @@ class Definition:
     scores: bool
     merges: bool = False
     parts: Callable[[bytes], dict[str, str]] = only_key
+    forward: Callable[[Decoded, Outcome], Iterable[Forwarded]] = nothing_forwarded
 
     def partition(self, number: int) -> Partition:
         """A fold of one partition that has seen nothing yet."""

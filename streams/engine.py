@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
+from functools import cached_property
 from typing import Any, cast
 
 import faust
+from faust.app.base import BootStrategy
 from faust.tables.manager import TableManager
 from faust.types import TP, AgentT, TopicT
+from faust.types.transports import ProducerT
 from mode import OneForOneSupervisor, ServiceT
 
 from streams.transport import kafka, memory  # noqa: F401  # make `kafka://` and `memory://` known to Faust
@@ -67,10 +70,20 @@ class NoSecondLife(OneForOneSupervisor):
         self.discard(*services)
 
 
+class Boot(BootStrategy):
+    """Starts a second producer beside the first; both stop after the consumer."""
+
+    app: App
+
+    def kafka_producer(self) -> Iterable[ServiceT]:
+        return [*super().kafka_producer(), self.app.bulk_producer]
+
+
 class App(faust.App):
     """A Faust app whose source topics come in chunks and whose positions are its folds'."""
 
     logger = FAUST
+    BootStrategy = Boot
 
     def __init__(self, *args: Any, chunks: ChunkedTopics, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -80,6 +93,11 @@ class App(faust.App):
         """A source topic for ``@app.agent(topic, isolated_partitions=True)``: one actor a partition, an event a chunk."""
         self.chunks.topics.add(name)
         return self.topic(name, schema=ChunkSchema(), acks=False)
+
+    @cached_property
+    def bulk_producer(self) -> ProducerT:
+        """For what is large and can wait: in a queue of its own, it stands before nothing that `producer` sends."""
+        return self.transport.create_producer(loop=self.loop, beacon=self.beacon)
 
     @property
     def members(self) -> ChunkedConsumer:

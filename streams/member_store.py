@@ -1,8 +1,8 @@
-"""The store of checkpoints and cut logs for one app: its consumer commits, its producer appends, `logs` reads."""
+"""The store of checkpoints and cut logs for one app: its consumer commits, one of its producers appends, `logs` reads."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
@@ -12,6 +12,8 @@ from streams.transport.faults import line_of
 from streams.transport.tail import Logs
 
 if TYPE_CHECKING:
+    from faust.types.transports import ProducerT
+
     from streams.engine import App
 
 
@@ -29,11 +31,11 @@ class Delivery:
 class MemberStore:
     """A `streams.store.Store` on either broker."""
 
-    def __init__(self, app: App, logs: Logs) -> None:
-        self.app, self.logs, self.line = app, logs, line_of(app)
+    def __init__(self, app: App, logs: Logs, producer: Callable[[], ProducerT]) -> None:
+        self.app, self.logs, self.producer, self.line = app, logs, producer, line_of(app)
 
     async def append(self, place: Place, key: bytes | None, value: bytes | None) -> Delivery:
-        return Delivery(await self.app.producer.send(place[0], key, value, place[1], None, []))
+        return Delivery(await self.producer().send(place[0], key, value, place[1], None, []))
 
     async def read_to_end(self, place: Place, start: int = 0) -> Contents:
         await self.line.do("read", place[0], lambda: None)

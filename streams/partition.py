@@ -113,6 +113,7 @@ class Partition:
     silence: float  # seconds
     next: int = 0  # the offset of the next record to fold: the only position there is
     last_cut: int = -1
+    verdicts_through: int = 0  # everything below this offset of its part of `alert.labels` has been adopted
     counts: Counts = field(default_factory=Counts)
     upstream: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
     state: Any = None
@@ -134,7 +135,9 @@ class Partition:
         inputs = dict(cut.inputs)
         reports: list[Report] = []
         if "verdicts" in inputs:
-            inputs["verdicts"] = list(self._judged(inputs["verdicts"], reports))
+            told = inputs["verdicts"]
+            inputs["verdicts"] = list(self._judged(told["items"], reports))
+            self.verdicts_through = told["through"]
         alarms = self.detector.adopt(self.state, inputs)
         self.last_cut = cut.n
         at = self.episodes.event_time
@@ -154,7 +157,11 @@ class Partition:
         columns.first_event = self.counts.events
         if "offset" in self.detector.fields:  # evidence that names records
             number = np.array([partition for _, partition in origins.sources], np.int64)
-            columns.fields = {**columns.fields, "partition": number[origins.source], "offset": np.ascontiguousarray(origins.offset)}
+            upstream = np.array([int(source != (self.topic, self.number)) for source in origins.sources], np.int64)
+            columns.fields = {
+                **columns.fields, "upstream": upstream[origins.source],
+                "partition": number[origins.source], "offset": np.ascontiguousarray(origins.offset),
+            }  # fmt: skip
         parts: list[Verdicts] = []
         reports: list[Report] = []
         first = 0
@@ -175,6 +182,10 @@ class Partition:
 
     def freeze(self) -> bytes:
         """The whole state in canonical form: equal folds give equal bytes."""
+        return b"".join(self.pieces())
+
+    def pieces(self) -> list[memoryview]:
+        """The same bytes in pieces, without a copy of the whole; none of them changes when the fold goes on."""
         sections = dict(self.detector.freeze(self.state))
         sections["episodes"] = self.episodes.freeze(self.state.keys)
         sections["partition"] = Section(
@@ -184,13 +195,14 @@ class Partition:
                 "signature": self.signature,
                 "next": self.next,
                 "last_cut": self.last_cut,
+                "verdicts_through": self.verdicts_through,
                 "counts": [getattr(self.counts, name) for name in Counts.__slots__],
                 "upstream": [[topic, number, *seen] for (topic, number), seen in sorted(self.upstream.items())],
             },
         )
-        return snapshot.pack(sections)
+        return snapshot.pieces(sections)
 
-    def thaw(self, data: bytes) -> None:
+    def thaw(self, data: bytes | bytearray) -> None:
         """Take a frozen state in place of this one."""
         sections = snapshot.unpack(data)
         own = snapshot.upgraded("partition", sections["partition"], VERSION, {})
@@ -202,7 +214,7 @@ class Partition:
         self.state = self.detector.thaw(sections)
         self.episodes = Episodes(self.detector.quiet_units, self.silence)
         self.episodes.thaw(sections["episodes"], self.state.keys)
-        self.next, self.last_cut = own.meta["next"], own.meta["last_cut"]
+        self.next, self.last_cut, self.verdicts_through = own.meta["next"], own.meta["last_cut"], own.meta["verdicts_through"]
         self.counts = Counts(*own.meta["counts"])
         self.upstream = {(topic, number): (offset, index) for topic, number, offset, index in own.meta["upstream"]}
 

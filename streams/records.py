@@ -31,7 +31,7 @@ from msgspec import UNSET
 from config.settings import Settings
 from detectors.protocol import Columns, Ints
 from state.keys import PackedKeys
-from streams import amounts, fields, joined, times
+from streams import amounts, fields, joined, origins, times
 from streams.dead_letters import DeadLetter
 from streams.partition import Origins
 from streams.record_types import CardRecord, ErrorRecord, PostingRecord, SensorRecord
@@ -123,7 +123,7 @@ def decode_employees(chunk: Chunk, settings: Settings) -> Decoded:
         refusals,
     )
     amounts.check_currency([r.currency for r in found], settings.benford.currency, "benford", refusals)
-    return _finish(chunk, rows, columns, refusals, dead)
+    return _finish(chunk, rows, columns, refusals, dead, born=origins.of_chunk(chunk, rows, refusals))
 
 
 def decode_errors(chunk: Chunk, settings: Settings) -> Decoded:
@@ -268,8 +268,8 @@ def _expand(
     owner, index, value = owner[~bad], index[~bad], value[~bad]
     when = at[owner] + np.rint(index * (step[owner] * 1e6)).astype(np.int64)
     record = rows[owner]
-    origins = Origins.of_record(chunk.topic, chunk.partition, chunk.offsets[record], index)
-    return Decoded(fields.sensors(ids.take(owner), when, value), origins, record, _in_order(dead + letters))
+    born = Origins.of_record(chunk.topic, chunk.partition, chunk.offsets[record], index)
+    return Decoded(fields.sensors(ids.take(owner), when, value), born, record, _in_order(dead + letters))
 
 
 def _finish(
@@ -279,17 +279,19 @@ def _finish(
     refusals: Refusals,
     dead: list[DeadLetter],
     texts: dict[str, list[str | None]] | None = None,
+    born: Origins | None = None,
 ) -> Decoded:
-    """Drop what was refused; a record is one event here."""
+    """Drop what was refused; a record is one event here, born where it stands unless `born` says where."""
     texts = texts or {}
+    if born is None:
+        born = Origins.of_record(chunk.topic, chunk.partition, chunk.offsets[rows], np.zeros(len(rows), np.int64))
     if refusals.reasons:
         keep = refusals.kept()
         dead = _in_order(dead + [_letter(chunk, int(rows[row]), reason) for row, reason in refusals.reasons.items()])
         columns = Columns(columns.keys.take(keep), columns.at[keep], {name: column[keep] for name, column in columns.fields.items()})
         texts = {name: [column[row] for row in keep.tolist()] for name, column in texts.items()}
-        rows = rows[keep]
-    origins = Origins.of_record(chunk.topic, chunk.partition, chunk.offsets[rows], np.zeros(len(rows), np.int64))
-    return Decoded(columns, origins, rows, dead, texts)
+        rows, born = rows[keep], born.take(keep)
+    return Decoded(columns, born, rows, dead, texts)
 
 
 def _letter(chunk: Chunk, row: int, reason: str, indices: tuple[int, ...] = ()) -> DeadLetter:

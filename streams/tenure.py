@@ -24,9 +24,10 @@ class Folding(Protocol):
 
     next: int
 
-    def freeze(self) -> bytes: ...
+    def pieces(self) -> list[memoryview]:
+        """The state as it is now, in canonical form: what `thaw` takes, in pieces. None of them changes when the fold goes on."""
 
-    def thaw(self, data: bytes) -> None: ...
+    def thaw(self, data: bytes | bytearray) -> None: ...
 
     def adopt(self, cut: Cut) -> list[Any]: ...
 
@@ -99,7 +100,7 @@ class Tenure:
             await self._begin_from_nothing()
         else:
             try:
-                self.part.thaw(found.data)
+                await self.checkpoints.offload(self.part.thaw, found.data)
             except SnapshotError as error:
                 raise Parked(Cause.FORMAT, f"checkpoint {found.name}: {error}") from error
             if self.part.next != found.manifest.offset:
@@ -126,7 +127,7 @@ class Tenure:
                 "deleted, or its offsets expired. `nilometer state reset` the partition to start anew",
             )
         self.part.next = await self.checkpoints.store.source_begin(self.cuts.source)
-        await self.checkpoints.write(Frozen(self.part.next, self.part.freeze(), self.cuts.position), self.generation, lambda: None)
+        await self.checkpoints.write(Frozen(self.part.next, self.part.pieces(), self.cuts.position), self.generation, lambda: None)
 
     async def keep(self, generation: int) -> bool:
         """Keep the fold's memory in a new generation, if nobody has had the partition meanwhile; else it is dead."""
@@ -193,11 +194,22 @@ class Tenure:
         self.reports += self.part.adopt(cut)
         return cut
 
-    def freeze(self) -> Frozen:
-        """What the next checkpoint is made of. The caller holds `lock`."""
+    async def freeze(self) -> Frozen:
+        """What the next checkpoint is made of. The caller holds `lock`, so the fold stands still while its state is copied.
+
+        Raises
+        ------
+        Dead
+            It is dead, or a batch was broken off: the state is between two events.
+        """
+        self.check()
+        if not self.settled:
+            self.kill("a batch was broken off")
+            raise Dead(self.why)
+        pieces = await self.checkpoints.offload(self.part.pieces)
         self.check()
         outputs, self.outputs = self.outputs, []
-        return Frozen(self.part.next, self.part.freeze(), self.cuts.position, outputs)
+        return Frozen(self.part.next, pieces, self.cuts.position, outputs)
 
     async def write(self, frozen: Frozen) -> None:
         """Make a checkpoint of what was frozen. The caller holds `writing` since before it froze.

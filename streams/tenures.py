@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
+from streams.pace import Pace
 from streams.parked import Dead, Parked
 from streams.tenure import Tenure
 
 logger = logging.getLogger("streams.tenures")
 
 BACKOFF, LONGEST_BACKOFF = 0.1, 5.0  # seconds between two attempts to restore
-BYTES_A_SECOND = 10_000_000  # of checkpoints, per partition: a state that is larger is written less often
+STANDING_SHARE = 20  # a fold stands still while its state is copied: for no more than one second in so many
 LOOK = 0.05  # how often is looked whether a checkpoint is due, in seconds
 
 
@@ -47,6 +48,8 @@ class Tenures:
         Whether the generation that a handler speaks of is still the group's, as far as this worker knows.
     rejoin
         Asks the group for a new generation, in which a partition whose fold has died can be restored.
+    pace
+        Of what its checkpoints send; there is none while partitions are given back.
     """
 
     stream: str
@@ -54,6 +57,7 @@ class Tenures:
     interval: float
     current: Callable[[int], bool]
     rejoin: Callable[[str], object]
+    pace: Pace
     notes: Notes = field(default_factory=Notes)
     clock: Callable[[], float] = time.monotonic
     held: dict[int, Tenure] = field(default_factory=dict)
@@ -73,7 +77,8 @@ class Tenures:
 
     async def revoke(self, limit: float) -> None:
         """Checkpoint what can be within `limit` seconds; fold nothing more until the partitions are assigned again."""
-        await asyncio.gather(*(self._last_words(number, tenure, limit) for number, tenure in list(self.held.items())))
+        with self.pace.hurry():
+            await asyncio.gather(*(self._last_words(number, tenure, limit) for number, tenure in list(self.held.items())))
 
     def drop(self, number: int, why: str) -> None:
         """Let a fold go."""
@@ -181,12 +186,13 @@ class Tenures:
                     self._made[number] = (started, where)
                     self._due[number] = started + self.interval
                     return
-                frozen = tenure.freeze()
+                stopped = self.clock()
+                frozen = await tenure.freeze()
+                stood = self.clock() - stopped
             await tenure.write(frozen)
-            size = tenure.checkpoints.size
             self._made[number] = (started, where)
-            self._due[number] = started + max(self.interval, size / BYTES_A_SECOND)
-            self.notes.checkpoint(number, size, self.clock() - started)
+            self._due[number] = started + max(self.interval, STANDING_SHARE * stood)
+            self.notes.checkpoint(number, tenure.checkpoints.size, self.clock() - started)
 
     async def _last_words(self, number: int, tenure: Tenure, limit: float) -> None:
         try:

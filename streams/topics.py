@@ -12,6 +12,7 @@ SOURCES = {
 }
 
 
+ALERT_LABELS = "alert.labels"  # people's verdicts on alerts of any stream, keyed like its source
 CARD_LABELS = "card.labels"  # outcomes of transactions, days late; partition = that of card.transactions
 
 
@@ -45,4 +46,4 @@ def shared(stream: str) -> str:
     return f"nilometer.shared.{stream}"
 
 
-__all__ = ["CARD_LABELS", "DEAD_LETTERS", "SOURCES", "alerts", "checkpoints", "cuts", "scores", "shared", "source"]
+__all__ = ["ALERT_LABELS", "CARD_LABELS", "DEAD_LETTERS", "SOURCES", "alerts", "checkpoints", "cuts", "scores", "shared", "source"]

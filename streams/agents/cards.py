@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from config.settings import Settings
 from detectors.aggregation.detector import AggregationDetector
+from streams.agents.postings import postings_of
 from streams.alerts import Promise
-from streams.definitions import Definition
+from streams.definitions import Definition, nothing_forwarded
 from streams.records import decode_cards
 
 
@@ -38,4 +41,5 @@ def define(settings: Settings) -> Definition:
         ),
         rate=own.epsilon,
         scores=own.scores,
+        forward=partial(postings_of, exponent=own.exponent) if own.postings else nothing_forwarded,
     )

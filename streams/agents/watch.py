@@ -18,6 +18,7 @@ import numpy as np
 
 from detectors.protocol import Build
 from streams import alerts, scores, topics
+from streams.agents.offers import Offers
 from streams.agents.population import HOUR
 from streams.dead_letters import DeadLetter
 from streams.definitions import Definition
@@ -63,11 +64,9 @@ class Watcher:
     tenures: dict[int, Tenure] = field(default_factory=dict)  # by partition: those that are restored (`Tenures.held`)
     died: Callable[[int, Tenure], None] = lambda number, tenure: None  # told of a fold that has found that it is dead
     unwanted: Callable[[int], None] = lambda number: None  # told of a partition that need not be read on
-    offered: dict[str, Any] | None = None  # the newest inputs; every partition adopts them at its next cut
+    offers: Offers = field(default_factory=Offers)  # what its partitions have still to adopt
     _builds: dict[tuple[int, bytes, int], Future[Any]] = field(default_factory=dict)
     _hours: dict[int, int] = field(default_factory=dict)  # of the last contribution of a partition
-    _adopted: dict[int, int] = field(default_factory=dict)  # and of its last adoption,
-    _taken: dict[int, dict[str, Any]] = field(default_factory=dict)  # which was of these inputs
 
     @property
     def partitions(self) -> dict[int, Partition]:
@@ -101,6 +100,7 @@ class Watcher:
         while rest is not None and tenure.folding:
             before = tenure.boundary()
             await self._adopt(tenure)
+            await self._say(tenure)
             here, rest = (rest, None) if before is None else split_at(rest, before)
             await self._fold(tenure, here)
 
@@ -131,10 +131,12 @@ class Watcher:
 
     async def _send(self, part: Partition, chunk: Chunk, decoded: Decoded, outcome: Outcome) -> list[Awaitable[Any]]:
         columns, origins = decoded.columns, decoded.origins
-        sent = [await self._send_letter(chunk, letter) for letter in decoded.dead]
+        sent = [await self.refuse(letter) for letter in decoded.dead]
         sent += [await self._send_alert(part, report) for report in outcome.reports]
         if self.definition.scores:
             sent += await self._send_scores(part, chunk, columns.span(0, len(columns)), origins, outcome)
+        for topic, key, value, headers in self.definition.forward(decoded, outcome):
+            sent.append(await self.outlet(topic, key, value, headers=headers))
         return sent + await self._contribute(part)
 
     async def _may_speak(self, tenure: Tenure) -> None:
@@ -144,20 +146,27 @@ class Watcher:
             await asyncio.sleep(LEASE_LOOK)
             tenure.check()
 
-    def offer(self, inputs: dict[str, Any]) -> None:
-        """Let every partition adopt these inputs at its next cut; what is newer takes the place of what still waits."""
-        self.offered = inputs
-
     async def _adopt(self, tenure: Tenure) -> None:
         part = cast("Partition", tenure.part)
-        hour = part.episodes.event_time // HOUR
-        if self.offered is None or self._taken.get(part.number) is self.offered or hour <= self._adopted.get(part.number, hour - 1):
+        now = part.episodes.event_time
+        inputs = self.offers.due(part.number, now, part.verdicts_through)
+        if not inputs or not tenure.may_adopt:
             return
-        if not tenure.may_adopt:
-            return
-        self._adopted[part.number], self._taken[part.number] = hour, self.offered
-        await tenure.adopt(self.offered)
+        self.offers.adopted(part.number, now, inputs)
+        await tenure.adopt(inputs)
         self.metrics.cuts.labels(self.definition.name).inc()
+
+    async def _say(self, tenure: Tenure) -> None:
+        """Send what cuts have brought about."""
+        if not tenure.reports:
+            return
+        await self._may_speak(tenure)
+        reports, tenure.reports = tenure.reports, []
+        try:
+            tenure.outputs += [await self._send_alert(cast("Partition", tenure.part), report) for report in reports]
+        except Unsent as problem:
+            tenure.kill(f"an output was not sent: {problem}")
+        tenure.check()
 
     async def _drive(self, part: Partition, folding: Any) -> tuple[Outcome, float]:
         """Drive a fold to its end and say how many seconds it waited for builds.
@@ -208,7 +217,8 @@ class Watcher:
         self.metrics.alerts.labels(part.stream, data["test"], data["phase"], data["severity"]).inc()
         return await self.outlet(topics.alerts(part.stream), report.transition.key, alerts.encode(event))
 
-    async def _send_letter(self, chunk: Chunk, letter: DeadLetter) -> Awaitable[Any]:
+    async def refuse(self, letter: DeadLetter) -> Awaitable[Any]:
+        """Send what cannot be read to where someone may look at it."""
         self.metrics.dead_letters.labels(self.definition.name).inc(max(1, len(letter.indices)))
         return await self.outlet(topics.DEAD_LETTERS, letter.key, letter.body(), headers=letter.headers())
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.transport.chunk import NULL, Chunk, Headers
+from streams.transport.chunk import NULL, Chunk, Headers, no_headers
 
 
 class LostPosition(Exception):
@@ -116,4 +116,4 @@ def _moved(places: NDArray[np.int64], low: int) -> NDArray[np.int64]:
 
 
 def _headers_from(headers: Callable[[int], Headers], first: int) -> Callable[[int], Headers]:
-    return lambda row: headers(first + row)
+    return no_headers if headers is no_headers else lambda row: headers(first + row)

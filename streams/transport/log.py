@@ -12,7 +12,7 @@ import numpy as np
 from aiokafka.errors import OffsetOutOfRangeError
 from numpy.typing import NDArray
 
-from streams.transport.chunk import NULL, Chunk, Headers
+from streams.transport.chunk import NULL, Chunk, Headers, no_headers
 
 
 class Record(NamedTuple):
@@ -163,7 +163,7 @@ class Log:
                 key_to=_places(self._key_to, a, b, low),
                 value_from=_places(self._value_from, a, b, low),
                 value_to=_places(self._value_to, a, b, low),
-                headers=headers.__getitem__,
+                headers=headers.__getitem__ if any(headers) else no_headers,
             )
 
     def records(self, offset: int, limit: int) -> list[Record]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from streams.transport.chunk import NULL, Chunk, Headers
+from streams.transport.chunk import NULL, Chunk, Headers, no_headers
 
 NO_TIMESTAMP = -1  # Kafka's own: format v0 has no timestamps
 
@@ -34,7 +34,7 @@ def chunk_of_records(topic: str, partition: int, first: int, following: int, rec
         key_to=places[1],
         value_from=places[2],
         value_to=places[3],
-        headers=headers.__getitem__,
+        headers=headers.__getitem__ if any(headers) else no_headers,
     )
 
 

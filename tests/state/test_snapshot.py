@@ -49,6 +49,21 @@ def test_equal_states_give_equal_bytes_in_whatever_order_they_were_put_together(
     assert snapshot.digest(snapshot.pack(turned)) == snapshot.digest(snapshot.pack(state))
 
 
+@given(sections)
+def test_a_state_is_condensed_piece_by_piece_as_if_it_were_one(state):
+    reference = snapshot.pack(state)
+    computed = snapshot.condense(snapshot.pieces(state))
+    assert (computed.size, computed.digest) == (len(reference), snapshot.digest(reference))
+    assert snapshot.decompress(computed.data, computed.size) == reference
+
+
+def test_a_large_state_is_condensed_in_steps():
+    noise = np.random.default_rng(1).bytes(2_500_000)
+    computed = snapshot.condense([noise[:1_700_000], memoryview(noise)[1_700_000:]])
+    assert (computed.size, computed.digest) == (len(noise), snapshot.digest(noise))
+    assert snapshot.decompress(computed.data, computed.size) == noise
+
+
 @given(sections, st.data())
 def test_damaged_bytes_are_refused_or_read_but_never_crash(state, data):
     packed = bytearray(snapshot.pack(state))
@@ -62,7 +77,7 @@ def test_damaged_bytes_are_refused_or_read_but_never_crash(state, data):
 
 def test_compressed_bytes_come_back_and_a_wrong_size_is_refused():
     data = snapshot.pack({"a": Section(1, {"x": np.arange(1000.0)})})
-    packed = snapshot.compress(data)
+    packed = snapshot.condense([data]).data
     assert snapshot.decompress(packed, len(data)) == data
     for size in (len(data) - 1, len(data) + 1, -1, 1 << 40):
         with pytest.raises(SnapshotError):

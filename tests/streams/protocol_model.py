@@ -92,8 +92,8 @@ class Sum:
         self.past = zlib.crc32(b"%d cut %d" % (self.past, cut.inputs["x"]))
         return []
 
-    def freeze(self) -> bytes:
-        return msgspec.json.encode([self.next, self.past, "x" * 40])
+    def pieces(self) -> list[memoryview]:
+        return [memoryview(msgspec.json.encode([self.next, self.past, "x" * 40]))]
 
     def thaw(self, data: bytes) -> None:
         self.next, self.past, _ = msgspec.json.decode(data)
@@ -372,7 +372,7 @@ class Owner:
                 await Pause()
             self.wants_checkpoint = False
             try:
-                await self.tenure.write(self.tenure.freeze())
+                await self.tenure.write(await self.tenure.freeze())
             except (Dead, TimeoutError):
                 continue
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Any
 
 import msgspec
 from aiokafka.errors import IllegalGenerationError, UnknownMemberIdError
@@ -79,13 +80,14 @@ class Listed:
             self.seen.append(f"event {n}")
         self.next = upto
 
-    def adopt(self, cut: Cut) -> None:
+    def adopt(self, cut: Cut) -> list[Any]:
         assert cut.n == self.next
         self.seen.append(f"cut {cut.inputs['x']} before {cut.n}")
+        return []
 
-    def freeze(self) -> bytes:
+    def pieces(self) -> list[memoryview]:
         noise = b"".join((n * 2654435761 % 2**32).to_bytes(4, "little") for n in range(self.size // 4))
-        return msgspec.msgpack.encode([self.next, self.seen, noise])
+        return [memoryview(msgspec.msgpack.encode([self.next, self.seen, noise]))]
 
     def thaw(self, data: bytes) -> None:
         self.next, self.seen, _ = msgspec.msgpack.decode(data)

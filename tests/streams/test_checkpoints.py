@@ -33,7 +33,7 @@ async def begun(member: Member, fold: Listed | None = None, **more) -> Tenure:
 
 async def checkpoint(tenure: Tenure, upto: int) -> str:
     tenure.part.fold(upto)
-    await tenure.write(tenure.freeze())
+    await tenure.write(await tenure.freeze())
     return tenure.checkpoints.current
 
 
@@ -159,6 +159,40 @@ def test_an_owner_keeps_its_memory_in_a_new_generation_and_not_when_another_had_
         assert other.part.next == 5
         assert not await tenure.keep(member.join())
         assert not tenure.alive
+
+    scenario(work)
+
+
+def test_a_batch_that_was_broken_off_is_in_no_checkpoint():
+    async def work(broker):
+        tenure = await begun(Member(broker))
+        name = await checkpoint(tenure, 5)
+        tenure.settled = False
+        tenure.part.fold(8)
+        with pytest.raises(Dead, match="broken off"):
+            await tenure.freeze()
+        assert not tenure.alive
+        assert tenure.checkpoints.store.group.positions[SOURCE] == Committed(5, name)
+
+    scenario(work)
+
+
+def test_a_checkpoint_is_sent_at_its_pace_and_a_fold_that_dies_meanwhile_sends_no_more():
+    async def work(broker):
+        tenure = await begun(Member(broker), Listed(size=2_500_000))
+        asked = []
+
+        async def pause(size):
+            asked.append(size)
+            if len(asked) == 6:
+                tenure.kill("the partition is another's")
+
+        tenure.checkpoints.pause = pause
+        name = await checkpoint(tenure, 3)
+        assert asked == [len(shelf(broker).parts[name][part]) for part in ("0", "1", "2", MANIFEST)]
+        with pytest.raises(Dead):
+            await checkpoint(tenure, 6)
+        assert [len(parts) for parts in shelf(broker).parts.values()][1:] == [4, 1]
 
     scenario(work)
 

@@ -1,0 +1,46 @@
+"""Where an event was born, as a header: on what we write into a topic that we fold ourselves.
+
+A record that a worker writes twice, before a crash and after it, carries the same origin twice; the fold that reads it skips what is
+not above the highest origin that it has seen of that upstream partition.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from detectors.protocol import Ints
+from streams.partition import Coordinates, Origins
+from streams.refusals import Refusals, shown
+from streams.transport.chunk import Chunk, no_headers
+
+HEADER = "nilometer-origin"
+_WRITTEN = re.compile(rb"([A-Za-z0-9._-]{1,249})/(\d{1,9})/(\d{1,18})/(\d{1,9})\Z")
+
+
+def header(origin: Coordinates) -> tuple[str, bytes]:
+    """An origin as a header: ``card.transactions/3/48213/0``, the topic without our prefix."""
+    return HEADER, f"{origin.topic}/{origin.partition}/{origin.offset}/{origin.index}".encode()
+
+
+def of_chunk(chunk: Chunk, rows: Ints, refusals: Refusals) -> Origins:
+    """Where the records at `rows` were born: where their header says, else where they stand; a header that says nothing is refused."""
+    origins = Origins.of_record(chunk.topic, chunk.partition, chunk.offsets[rows], np.zeros(len(rows), np.int64))
+    if chunk.headers is no_headers:
+        return origins
+    numbers = {origins.sources[0]: 0}
+    for place, row in enumerate(rows.tolist()):
+        for name, value in chunk.headers(row):
+            if name != HEADER:
+                continue
+            told = _WRITTEN.match(value or b"")
+            if told is None:
+                refusals.add(place, f"header {HEADER} = {shown(value)}: wanted topic/partition/offset/index")
+                break
+            topic, partition, offset, index = told.groups()
+            source = (topic.decode(), int(partition))
+            origins.source[place] = numbers.setdefault(source, len(numbers))
+            origins.offset[place], origins.index[place] = int(offset), int(index)
+    origins.sources = list(numbers)
+    return origins
