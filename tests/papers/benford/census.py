@@ -118,7 +118,7 @@ def report() -> tuple[list[str], dict[str, bool]]:
     lines = [
         f"1990 census: {len(logs):,} counties, mean of log10 {logs.mean():.3f}, standard deviation {logs.std(ddof=1):.3f}"
         " (paper: 4.398, 0.598).",
-        "p by the paper's degrees of freedom | the paper's p; *in italics* p by the project's where it is another.",
+        "p as the paper counts degrees of freedom; *in italics* with possible digits − 1 where that prints otherwise. 0: below 2⁻⁵².",
         "",
         "| limits | counties (2) | paper | BA (3) | paper | digit cut-off (4) | paper | MBA (5) | paper |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
