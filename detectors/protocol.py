@@ -324,6 +324,9 @@ class Detector(Protocol):
     def contribution(self, state: Any) -> Mapping[str, Any] | None:
         """What this partition gives to inputs merged over the whole stream (JSON-like), None if nothing."""
 
+    def merged(self, contributions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The inputs that the contributions of a stream's partitions make together, in order of the partitions; at least one is given."""
+
     def forget(self, state: Any, slots: Ints) -> None:
         """Clear the rows of keys that the index has evicted."""
 

@@ -394,7 +394,7 @@ def _share(app: App, topic: str, watcher: Watcher, logs: Logs) -> None:
 
     async def share() -> None:
         try:
-            await keep_population(values(logs, topic), tell, watcher.offers.offer, lambda: 0 in watcher.partitions)
+            await keep_population(watcher.definition.detector, values(logs, topic), tell, watcher.offers.offer, lambda: 0 in watcher.partitions)
         except asyncio.CancelledError:
             raise
         except Exception as problem:  # without it no reference would ever change again: leave loudly

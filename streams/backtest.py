@@ -131,7 +131,7 @@ class Backtest:
         return [(a, b, a in starts) for a, b in pairwise(edges) if b > a]
 
     def _adopt_merged(self, offsets: Ints, number: Ints, first: int) -> None:
-        inputs = merged([part.detector.contribution(part.state) for part in self.parts])
+        inputs = merged(self.definition.detector, [part.detector.contribution(part.state) for part in self.parts])
         if inputs is None or inputs == self._adopted:
             return
         self._adopted = inputs

@@ -236,6 +236,10 @@ class AggregationDetector:
         """The population is the partition's own: nothing is merged over the stream."""
         return None
 
+    def merged(self, contributions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Nothing is merged over the stream."""
+        return {}
+
     def forget(self, state: CardsState, slots: Ints) -> None:
         """Clear the rows of evicted cards; what they taught the population stays."""
         state.windows.clear(slots)

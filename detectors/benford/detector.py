@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,7 +27,7 @@ from detectors.benford.looks import NO_YEAR, first_day
 from detectors.protocol import Alarms, Build, Columns, Explanation, Ints, Verdicts
 from state.arena import Arena
 from state.keys import KeyIndex
-from state.moments import moments_record, no_moments, standard_deviation
+from state.moments import merge_moments, moments_record, no_moments, standard_deviation
 from state.slab import Slab
 from state.snapshot import Section, upgraded
 
@@ -214,6 +214,14 @@ class BenfordDetector:
     def contribution(self, state: BenfordState) -> Mapping[str, Any] | None:
         """The partition's own moments of log10(amount in major units), ``{"n", "mean", "m2"}``; None before its first posting."""
         return moments_record(state.moments) if state.moments[0] > 0 else None
+
+    def merged(self, contributions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The population of all partitions.
+
+        >>> BenfordDetector().merged([{"n": 2, "mean": 2.0, "m2": 2.0}, {"n": 1, "mean": 5.0, "m2": 0.0}])
+        {'population': {'n': 3, 'mean': 3.0, 'm2': 8.0}}
+        """
+        return {"population": merge_moments(contributions)}
 
     def forget(self, state: BenfordState, slots: Ints) -> None:
         """Clear the rows of employees that the index has evicted."""

@@ -7,7 +7,7 @@ calibration's. The curves are never fit on the events that calibrate.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
@@ -195,6 +195,9 @@ class HardnessDetector:
 
     def contribution(self, state: HardnessState) -> None:
         return None
+
+    def merged(self, contributions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return {}
 
     def forget(self, state: HardnessState, slots: Ints) -> None:
         slab = state.slab

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -223,6 +223,9 @@ class NormalModelDetector:
 
     def contribution(self, state: NormalModelState) -> None:
         return None
+
+    def merged(self, contributions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return {}
 
     def forget(self, state: NormalModelState, slots: Ints) -> None:
         state.fit()

@@ -13,24 +13,21 @@ from typing import Any
 
 import msgspec
 
-from state.moments import merge_moments
+from detectors.protocol import Detector
 
 QUIET = 0.01  # seconds without news after which what has come is merged,
 PATIENCE = 0.2  # and how long news may keep it waiting
 HOUR = 3_600_000_000  # microseconds: inputs from outside are told and adopted once an hour of event time
 
 
-def merged(contributions: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
-    """The inputs that a stream's partitions make together, None while none has anything to give.
-
-    >>> merged([{"n": 2, "mean": 2.0, "m2": 2.0}, None, {"n": 1, "mean": 5.0, "m2": 0.0}])
-    {'population': {'n': 3, 'mean': 3.0, 'm2': 8.0}}
-    """
+def merged(detector: Detector, contributions: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
+    """The inputs that a stream's partitions make together, None while none has anything to give."""
     given = [contribution for contribution in contributions if contribution is not None]
-    return {"population": merge_moments(given)} if given else None
+    return detector.merged(given) if given else None
 
 
 async def keep_population(
+    detector: Detector,
     told: AsyncIterator[bytes],
     tell: Callable[[bytes], Awaitable[Any]],
     adopt: Callable[[dict[str, Any]], None],
@@ -54,7 +51,7 @@ async def keep_population(
             patient = news.qsize() > 0 and loop.time() - merged_at < PATIENCE
             if not patient and owns_first():
                 merged_at = loop.time()
-                inputs = merged([latest[number] for number in sorted(latest)])
+                inputs = merged(detector, [latest[number] for number in sorted(latest)])
                 if inputs is not None and inputs != last:
                     last = inputs
                     await tell(msgspec.json.encode({"inputs": inputs}))

@@ -4,7 +4,10 @@ import asyncio
 
 import msgspec
 
+from detectors.benford.detector import BenfordDetector
 from streams.agents.population import keep_population, merged
+
+DETECTOR = BenfordDetector()
 
 
 def heard(records, owns_first=True):
@@ -23,7 +26,7 @@ def heard(records, owns_first=True):
         async def tell(value):
             told.append(msgspec.json.decode(value))
 
-        await keep_population(log(), tell, adopted.append, lambda: owns_first)
+        await keep_population(DETECTOR, log(), tell, adopted.append, lambda: owns_first)
 
     asyncio.run(main())
     return told, adopted
@@ -36,7 +39,7 @@ def of(partition, n, mean):
 def test_the_latest_of_every_partition_is_merged_in_order_of_partitions():
     told, _ = heard([of(1, 10, 2.0), of(0, 5, 3.0), of(1, 20, 2.5)])
     latest = [{"n": 5, "mean": 3.0, "m2": 1.0}, {"n": 20, "mean": 2.5, "m2": 1.0}]
-    assert told == [{"inputs": merged(latest)}]
+    assert told == [{"inputs": merged(DETECTOR, latest)}]
 
 
 def test_only_the_owner_of_partition_0_merges_and_everybody_adopts():
@@ -51,11 +54,11 @@ def test_nothing_new_is_not_told_again():
 
 
 def test_what_was_merged_before_a_restart_is_not_merged_again():
-    inputs = merged([{"n": 5, "mean": 3.0, "m2": 1.0}])
+    inputs = merged(DETECTOR, [{"n": 5, "mean": 3.0, "m2": 1.0}])
     told, adopted = heard([of(0, 4, 3.0), of(0, 5, 3.0), {"inputs": inputs}])
     assert told == []
     assert adopted == [inputs]
 
 
 def test_nothing_given_makes_no_inputs():
-    assert merged([None, None]) is None
+    assert merged(DETECTOR, [None, None]) is None
