@@ -326,6 +326,63 @@ def card_verdicts(events, spans, modes, n0, calibration, form="paper"):
     return verdicts
 
 
+def logistic_steps(rows, rate, clip, start=1e-8):
+    """Walk (features, outcome); what was said of each row before it was learned, and the weights after all of them."""
+    width = len(rows[0][0])
+    weights, squares, said = [0.0] * (width + 1), [start] * (width + 1), []
+
+    def z_of(x, seen):
+        found = []
+        for f in range(width):
+            values = [row[f] for row in seen]
+            mean = sum(values) / len(values) if values else 0.0
+            deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / len(values)) if values else 0.0
+            found.append(min(max((x[f] - mean) / deviation, -clip), clip) if deviation > 0.0 else 0.0)
+        return [*found, 1.0]
+
+    def logit(z):
+        return sum(w * v for w, v in zip(weights, z, strict=True))
+
+    for number, (x, y) in enumerate(rows):
+        said.append(logit(z_of(x, [row for row, _ in rows[:number]])))
+        z = z_of(x, [row for row, _ in rows[: number + 1]])
+        error = 1.0 / (1.0 + math.exp(-logit(z))) - y
+        for f in range(width + 1):
+            squares[f] += (error * z[f]) ** 2
+            weights[f] -= rate * error * z[f] / math.sqrt(squares[f])
+    return said, weights
+
+
+def isotonic(values, weights):
+    """The nearest non-decreasing sequence: the largest, over beginnings, of the smallest mean, over ends, around each place."""
+
+    def mean(a, b):
+        return sum(w * v for v, w in zip(values[a : b + 1], weights[a : b + 1], strict=True)) / sum(weights[a : b + 1])
+
+    n = len(values)
+    return [max(min(mean(a, b) for b in range(i, n)) for a in range(i + 1)) for i in range(n)]
+
+
+def merchant_share(transactions, hour, days):
+    """Frauds' share of a merchant's (hour, fraud), each weighing the hours left of its window, one genuine one of now added."""
+    span = 24 * days
+    window = [(span - (hour - h), y) for h, y in transactions if hour - span < h]
+    return sum(w * y for w, y in window) / (sum(w for w, _ in window) + span)
+
+
+def paced(candidates, cap):
+    """Walk (time, bin of the promise); who gets an alert when a day has `cap` of them, in slots of an hour (or 1/cap hours)."""
+    length, room = 3600 * max(1.0, 1.0 / cap), math.floor(max(cap, 1.0))
+    seen, newest = [], -math.inf
+    for now, own in candidates:
+        newest = max(newest, now)
+        slot = newest // length
+        lately = [x for x in seen if x[0] > slot - 25]
+        alerts = sum(given for _, _, given in lately) < room and sum(b >= own for _, b, _ in lately) < room
+        seen.append((slot, own, alerts))
+    return [given for _, _, given in seen]
+
+
 # --------------------------------------------------------------------------------------------------------------- Benford
 
 
@@ -435,6 +492,55 @@ def empirical_law(postings, low, high, places=1):
         left *= 1 - len(here) / len(there)
     total = sum(law.values())
     return [share / total for share in law.values()] if total > 0 else None
+
+
+def spike_evidence(hits, share, size, rho):
+    """What a bet of one size on one place has won: the ratio of two (beta-)binomial probabilities of the same sequence."""
+    h, m = sum(hits), len(hits) - sum(hits)
+    spiked = share + size * (1 - share)
+    if rho == 0:
+        return (spiked / share) ** h * ((1 - spiked) / (1 - share)) ** m
+    kappa = (1 - rho) / rho
+
+    def log_probability(p):
+        a, b = kappa * p, kappa * (1 - p)
+        return sum(map(math.lgamma, (a + h, b + m, a + b))) - sum(map(math.lgamma, (a, b, a + b + h + m)))
+
+    return math.exp(log_probability(spiked) - log_probability(share))
+
+
+def shiryaev_roberts(factors):
+    """The sum of the products that began at every step so far."""
+    return sum(math.prod(factors[start:]) for start in range(len(factors)))
+
+
+def band_share(mu, sigma, approval_limit, width, end, local):
+    """The share of [A(1 − w), A) among amounts in [1, end), or of those in [A(1 − 3w), A); at least a third of the latter."""
+    start, around = (max(1, math.ceil(approval_limit * (1 - bands * width))) for bands in (1, 3))
+
+    def below(x):
+        return cut_distribution(x, mu, sigma, 1, end)
+
+    inside = below(approval_limit) - below(start)
+    if not local:
+        return max(inside, 0.0)
+    return max(inside / (below(approval_limit) - below(around)), 1 / 3)
+
+
+def e_bh(e_values, q):
+    """The e-BH procedure by its definition: how many are taken, and those."""
+    most = 0
+    for k in range(1, len(e_values) + 1):
+        if sum(e >= len(e_values) / (q * k) for e in e_values) >= k:
+            most = k
+    return [e for e in e_values if most and e >= len(e_values) / (q * most)]
+
+
+def scatter(employees):
+    """The intraclass correlation of (repeats, postings) by moments."""
+    r = sum(x for x, _ in employees) / sum(n for _, n in employees)
+    over = sum((x - n * r) ** 2 - n * r * (1 - r) for x, n in employees)
+    return min(max(over / sum(n * (n - 1) * r * (1 - r) for _, n in employees), 0.0), 1.0)
 
 
 def benford_looks(postings, references, alpha, window, minimum_expected, exponent=2, year_start=(1, 1)):

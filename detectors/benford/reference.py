@@ -18,7 +18,7 @@ _ROOT_HALF = 1.0 / math.sqrt(2.0)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _tail(z):  # type: ignore[no-untyped-def]
+def normal_tail(z):  # type: ignore[no-untyped-def]
     """Return the mass of a standard normal beyond |z|, accurate however small."""
     return 0.5 * math.erfc(abs(z) * _ROOT_HALF)
 
@@ -51,9 +51,9 @@ def digit_law(mu, sigma, low, high, out):  # type: ignore[no-untyped-def]
                 continue
             if not begun:
                 begun, a = True, (log_low if from_amount < low else decade + math.log10((first + cell) / first)) - mu
-                tail_a = _tail(a / sigma)
+                tail_a = normal_tail(a / sigma)
             b = (log_high if to_amount > high else decade + math.log10((first + cell + 1) / first)) - mu
-            tail_b = _tail(b / sigma)
+            tail_b = normal_tail(b / sigma)
             if a >= 0.0:
                 mass = tail_a - tail_b
             elif b <= 0.0:

@@ -1,0 +1,93 @@
+"""Bets on a place, and what they win."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.benford.evidence import BETS, SIZES, bet, follow, mean_of
+from detectors.benford.reference import digit_probabilities
+from tests import naive
+
+shares = st.floats(0.001, 0.9)
+correlations = st.sampled_from([0.0, 1e-4, 0.002, 0.1])
+sequences = st.lists(st.booleans(), min_size=1, max_size=60)
+
+
+def products(hits, share, rho):
+    evidence, onset = np.ones(BETS), np.zeros(BETS)
+    for i, hit in enumerate(hits):
+        bet(share, sum(hits[:i]), i - sum(hits[:i]), hit, rho, evidence, onset)
+    return evidence, onset
+
+
+@given(hits=sequences, share=shares, rho=correlations)
+def test_what_a_bet_wins_is_a_ratio_of_two_probabilities(hits, share, rho):
+    reference = [naive.spike_evidence(hits, share, size, rho) for size in SIZES]
+    computed, _ = products(hits, share, rho)
+    assert computed == pytest.approx(reference, rel=1e-7)
+
+
+@given(hits=sequences, share=shares, rho=correlations)
+def test_the_onset_sums_the_products_that_began_at_every_posting(hits, share, rho):
+    factors = np.array([products(hits[: i + 1], share, rho)[0] for i in range(len(hits))])
+    factors[1:] /= factors[:-1].copy()
+    reference = [naive.shiryaev_roberts(factors[:, e].tolist()) for e in range(BETS)]
+    _, computed = products(hits, share, rho)
+    assert computed == pytest.approx(reference, rel=1e-9)
+
+
+@given(share=shares, truth=shares, hits=st.integers(0, 500), others=st.integers(0, 500), rho=correlations)
+def test_a_bet_is_no_better_than_fair_under_any_honest_share(share, truth, hits, others, rho):
+    """The mean of the next factor, given all that went before, is 1 at p̄ itself and no more below it."""
+    means = []
+    for p in (share, min(truth, share)):
+        chance = (p * (1 - rho) + rho * hits) / (1 - rho + rho * (hits + others))
+        won = [np.ones(BETS) for _ in range(2)]
+        for hit in (True, False):
+            bet(share, hits, others, hit, rho, won[hit], np.zeros(BETS))
+        means.append(chance * won[True] + (1 - chance) * won[False])
+    assert means[0] == pytest.approx(np.ones(BETS), rel=1e-9)
+    assert (means[1] <= 1 + 1e-9).all()
+
+
+@given(seed=st.integers(0, 2**32 - 1), rho=correlations)
+def test_the_e_value_is_the_mean_over_digits_and_sizes(seed, rho):
+    rng = np.random.default_rng(seed)
+    law = digit_probabilities(2.5, 0.6)
+    digits = rng.integers(-1, 9, 40)
+    each = [naive.spike_evidence([d == place for d in digits], law[place], size, rho) for place in range(9) for size in SIZES]
+    assert follow(law, digits, rho)[0, -1] == pytest.approx(math.fsum(each) / len(each), rel=1e-7)
+
+
+def test_no_length_of_stream_makes_evidence_overflow_or_creep():
+    won, late = follow(np.array([0.01]), np.zeros(5_000, np.int64))
+    assert np.isfinite(won).all()
+    assert np.isfinite(late).all()
+    lost, idle = follow(np.array([0.5]), np.full(5_000, -1))
+    assert 0.0 <= lost[-1] < 1e-10
+    assert 0.0 < idle[-1] < 250.0  # of 1 / ε − 1 at most, where nothing ever falls
+
+
+def test_nothing_is_bet_on_what_is_certain_or_impossible():
+    evidence, onset = np.ones((1, BETS)), np.zeros((1, BETS))
+    for share in (0.0, 1.0, math.nan):
+        bet(share, 3, 4, True, 0.0, evidence[0], onset[0])
+    assert mean_of(evidence) == 1.0
+    assert mean_of(onset) == 0.0
+
+
+def test_honest_employees_are_ever_alarmed_no_more_often_than_promised():
+    rng = np.random.default_rng(5)
+    law = digit_probabilities(math.log10(350), 0.6, 0, 5_000)
+    ever = np.mean([follow(law, rng.choice(9, 2_000, p=law))[0].max() >= 20 for _ in range(300)])
+    assert ever <= 0.05
+
+
+def test_a_correlation_out_of_range_is_refused():
+    with pytest.raises(ValueError, match=r"rho = 1.0: wanted a correlation"):
+        follow(np.array([0.1]), np.array([0]), 1.0)
