@@ -90,6 +90,20 @@ def test_a_thawed_state_freezes_to_the_same_bytes(name, data):
 
 
 @every_detector
+@settings(max_examples=10)
+@given(data=st.data())
+def test_what_was_frozen_does_not_change_when_the_fold_goes_on(name, data):
+    columns = data.draw(strategies.streams(name))
+    first = data.draw(st.integers(0, len(columns)))
+    part = partition(name, key_limit=data.draw(st.sampled_from([2, 1000])))
+    folded(part, columns.span(0, first))
+    pieces = part.pieces()
+    frozen = b"".join(pieces)
+    folded(part, columns.span(first, len(columns)), first)
+    assert b"".join(pieces) == frozen
+
+
+@every_detector
 @settings(max_examples=15)
 @given(data=st.data())
 def test_verdicts_keep_their_meaning(name, data):

@@ -43,6 +43,29 @@ def test_the_frozen_form_does_not_tell_in_which_order_keys_came(first, second):
     assert one.freeze()["keys"].tobytes() == other.freeze()["keys"].tobytes()
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"", b"card-", b"a" * 31, b"a" * 32, b"a" * 33, b"b" * 80]),
+            st.binary(max_size=3).map(lambda b: b[:2] + b[2:] * 8),
+        ),
+        max_size=60,
+    ),
+    st.integers(0, 60),
+)
+def test_keys_are_in_the_order_of_their_bytes_however_long_they_are_and_whenever_they_came(pairs, cut):
+    keys = [head + tail for head, tail in pairs]
+    index = KeyIndex()
+    for first, last in ((0, cut), (cut, len(keys))):
+        index.admit(PackedKeys.pack(keys[first:last]), 0)
+        reference = sorted(set(keys[:last]))
+        computed = [index.key(slot) for slot in index.order().tolist()]
+        assert computed == reference
+        frozen = index.freeze()
+        assert frozen["keys"].tobytes() == b"".join(reference)
+        assert frozen["lengths"].tolist() == [len(key) for key in reference]
+
+
 @given(some_keys, some_keys)
 def test_a_thawed_index_goes_on_as_the_frozen_one_would(before, after):
     index = KeyIndex()
