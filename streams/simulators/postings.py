@@ -200,7 +200,7 @@ def _post(fleet: Fleet, honest: Callable[[np.random.Generator, int], NDArray[np.
         "employee_id": names[who],
         "at": (1e6 * at).astype(np.int64),
         "amount": amount,
-        "limit": np.where(np.isinf(top), NO_LIMIT, np.where(np.isinf(top), 0.0, top)).astype(np.int64)[who],
+        "limit": np.where(np.isinf(top), NO_LIMIT, top).astype(np.int64)[who],
         "approval_limit": np.full(fleet.postings, int(below), np.int64),
         "label": np.where(fraud, FRAUD, HONEST).astype(np.int8),
     }
@@ -209,15 +209,15 @@ def _post(fleet: Fleet, honest: Callable[[np.random.Generator, int], NDArray[np.
 def _rate_of_fraud(fleet: Fleet, who: NDArray[np.int64], day: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the chance that a posting is fraud, by who posts it and on which day, shape (n,)."""
     days = math.ceil(fleet.days)
-    rates = np.zeros((fleet.employees, days))
-    guilty = np.linspace(0, fleet.employees, fleet.fraudsters + fleet.accomplices, endpoint=False).astype(np.int64)
+    rates = np.zeros((1 + fleet.fraudsters + fleet.accomplices, days))  # a row for all the honest, then one for each of the others
     rng = np.random.default_rng([fleet.seed, _SPELLS])
-    for i, employee in enumerate(guilty[: fleet.fraudsters].tolist()):
-        rates[employee] = fleet.fraud_share * _spells(rng, fleet.spell, days)
-        for helper in guilty[fleet.fraudsters :][i :: fleet.fraudsters].tolist():
-            rates[helper] = ACCOMPLICE_SHARE * rates[employee]
+    for i in range(1, 1 + fleet.fraudsters):
+        rates[i] = fleet.fraud_share * _spells(rng, fleet.spell, days)
+        rates[i + fleet.fraudsters :: fleet.fraudsters] = ACCOMPLICE_SHARE * rates[i]
     rates[:, : math.floor(fleet.onset)] = 0.0
-    return np.asarray(rates[who, day])
+    row = np.zeros(fleet.employees, np.int64)
+    row[np.linspace(0, fleet.employees, len(rates) - 1, endpoint=False).astype(np.int64)] = np.arange(1, len(rates))
+    return np.asarray(rates[row[who], day])
 
 
 def _spells(rng: np.random.Generator, mean: float, days: int) -> NDArray[np.float64]:
