@@ -363,13 +363,6 @@ def isotonic(values, weights):
     return [max(min(mean(a, b) for b in range(i, n)) for a in range(i + 1)) for i in range(n)]
 
 
-def merchant_share(transactions, hour, days):
-    """Frauds' share of a merchant's (hour, fraud), each weighing the hours left of its window, one genuine one of now added."""
-    span = 24 * days
-    window = [(span - (hour - h), y) for h, y in transactions if hour - span < h]
-    return sum(w * y for w, y in window) / (sum(w for w, _ in window) + span)
-
-
 def paced(candidates, cap):
     """Walk (time, bin of the promise); who gets an alert when a day has `cap` of them, in slots of an hour (or 1/cap hours)."""
     length, room = 3600 * max(1.0, 1.0 / cap), math.floor(max(cap, 1.0))
@@ -378,7 +371,7 @@ def paced(candidates, cap):
         newest = max(newest, now)
         slot = newest // length
         lately = [x for x in seen if x[0] > slot - 25]
-        alerts = sum(given for _, _, given in lately) < room and sum(b >= own for _, b, _ in lately) < room
+        alerts = sum(given for _, _, given in lately) < room and sum(b > own for _, b, _ in lately) < room
         seen.append((slot, own, alerts))
     return [given for _, _, given in seen]
 
