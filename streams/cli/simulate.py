@@ -93,20 +93,35 @@ def postings(
     employees: Annotated[int, typer.Option(min=1, help="How many employees.")] = 40,
     postings: Annotated[int, typer.Option(min=1, help="Postings of all of them.")] = 20_000,
     fraudsters: Annotated[int, typer.Option(min=0, help="How many of them post just below the approval limit.")] = 2,
+    accomplices: Annotated[int, typer.Option(min=0, help="How many help a fraudster, at a tenth of his rate.")] = 0,
     share: Annotated[float, typer.Option(min=0, max=1, help="Share of a fraudster's postings that are fraud.")] = 0.1,
-    limit: Annotated[float, typer.Option(help="Accounting limit, major units.")] = 5_000.0,
+    limit: Annotated[
+        list[float] | None,
+        typer.Option(min=0, help="Accounting limit, major units; 0 for none. Given several times: taken in turn. 5000 if not given."),
+    ] = None,
     approval_limit: Annotated[float, typer.Option(help="Approval limit, major units.")] = 1_000.0,
+    days: Annotated[float, typer.Option(help="Over how many days, from 2026-01-01.")] = 90.0,
+    onset: Annotated[float, typer.Option(min=0, help="Days before fraud begins.")] = 0.0,
+    spell: Annotated[float, typer.Option(min=0, help="Mean days of a spell of fraud; 0 for fraud at any time.")] = 0.0,
+    activity: Annotated[float, typer.Option(min=0, help="Spread of how often employees post, decades.")] = 0.0,
+    spread: Annotated[float, typer.Option(min=0, help="Spread of the employees' own mean amounts, decades.")] = 0.0,
+    repeats: Annotated[float, typer.Option(min=0, max=1, help="Share of honest postings that repeat a standing amount.")] = 0.0,
     census: Annotated[bool, typer.Option("--census", help="Honest amounts shaped like the 1990 census, not log-normal.")] = False,
 ) -> None:
-    """Accounting postings of honest employees and fraudsters, after the modified Benford paper."""
+    """Accounting postings of honest employees, fraudsters and their accomplices, after the modified Benford paper.
+
+    Honest amounts are log-normal (median 350, sigma 0.6 of log10) and keep the accounting limit; frauds lie just below the approval limit.
+    """
     from streams.simulators.postings import census_postings, simulate_postings
 
     simulate = census_postings if census else simulate_postings
+    limits = tuple(value or None for value in limit or [5_000.0])
     _write(
         out,
         lambda: simulate(
-            employees=employees, postings=postings, fraudsters=fraudsters, fraud_share=share, limit=limit,
-            approval_limit=approval_limit, seed=seed,
+            employees=employees, postings=postings, fraudsters=fraudsters, accomplices=accomplices, fraud_share=share,
+            limit=limits, approval_limit=approval_limit, days=days, onset=onset, spell=spell, activity=activity, spread=spread,
+            repeats=repeats, seed=seed,
         ),
     )  # fmt: skip
 
