@@ -75,6 +75,23 @@ def test_impossible_digits_are_left_out_and_may_not_be_observed():
         goodness_of_fit(observed + 1, law)
 
 
+@given(
+    observed=st.lists(st.integers(0, 500), min_size=9, max_size=9).filter(any),
+    weights=st.lists(st.floats(0.0, 1.0), min_size=9, max_size=9).filter(lambda w: sum(w) > 0.1),
+)
+def test_descriptions_are_the_slow_ways(observed, weights):
+    law = np.array(weights) / sum(weights)
+    assert mean_absolute_deviation(np.array(observed), law) == pytest.approx(naive.excess_deviation(observed, law.tolist()), abs=1e-14)
+    x, df = naive.chi_square([5.0, 3.0], [4.0, 4.0])
+    assert cramers_v(x, 8, df) == pytest.approx(math.sqrt(x / 8))
+
+
+@given(amounts=st.lists(st.integers(1, 10**15), min_size=1, max_size=40))
+def test_the_distortion_factor_is_the_slow_ways(amounts):
+    reference = naive.distortion_factor(amounts)
+    assert distortion_factor(np.array(amounts)) == pytest.approx(reference, abs=1e-12)
+
+
 def test_the_excess_deviation_of_honest_amounts_is_zero_on_average():
     law = benford_probabilities()
     draws = np.random.default_rng(5).multinomial(150, law, size=2_000)
