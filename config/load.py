@@ -15,7 +15,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from config.settings import Section, Settings, Wanted
+from config.settings import Section, Sensors, Settings, Wanted
 
 PREFIX = "NILOMETER_"
 Values = dict[str, dict[str, tuple[Any, str]]]  # section → key → (value, where it comes from)
@@ -29,7 +29,12 @@ class ConfigError(ValueError):
         super().__init__("\n".join(self.mistakes))
 
 
-def load(path: Path | None = None, environment: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+def load(
+    path: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    classes: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Settings:
     """Return the settings in force.
 
     Parameters
@@ -40,6 +45,8 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None,
         ``NILOMETER_SECTION__KEY`` → text; the process's own if not given.
     overrides
         ``"section.key"`` → value, from a command's options; None is an option that was not used.
+    classes
+        Name → key → value of ``[sensors.class.NAME]``, where no file says it.
 
     Raises
     ------
@@ -48,17 +55,23 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None,
     """
     mistakes: list[str] = []
     values: Values = {section: {} for section in _sections()}
+    own: Any = classes or {}
     _merge(values, tomllib.loads(_default_text()), "default.toml", mistakes)
     if path is not None:
-        _merge(values, _file(path, mistakes), "", mistakes)
+        table = _file(path, mistakes)
+        if isinstance(table.get("sensors"), dict):
+            own = table["sensors"].pop("class", own)
+        _merge(values, table, "", mistakes)
     _merge_environment(values, os.environ if environment is None else environment, mistakes)
     for name, value in (overrides or {}).items():
         if value is not None:
             section, _, key = name.partition(".")
             _put(values, section, key, value, "", mistakes)
     sections: dict[str, Any] = {section: _section(section, kind, values[section], mistakes) for section, kind in _sections().items()}
+    of_classes = _classes(own, values["sensors"], mistakes)
     if mistakes:
         raise ConfigError(mistakes)
+    sections["sensors"] = msgspec.structs.replace(sections["sensors"], classes=tuple(sorted(of_classes.items())))
     return Settings(**sections)
 
 
@@ -81,7 +94,18 @@ def in_toml(settings: Settings) -> str:
                 continue
             lines.append(f"# {key} is not set{note}" if value is None else f"{key} = {_toml(value)}{note}")
         lines.append("")
+    for name, table in class_tables(settings).items():
+        lines += [f"[sensors.class.{_toml(name)}]", *(f"{key} = {_toml(value)}" for key, value in table.items()), ""]
     return "\n".join(lines)
+
+
+def class_tables(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What each class of sensors has of its own: name → key → value."""
+    common = settings.sensors
+    return {
+        name: {key: getattr(own, key) for key in Sensors.OF_A_CLASS if getattr(own, key) != getattr(common, key)}
+        for name, own in settings.sensors.classes
+    }
 
 
 def changed(settings: Settings) -> list[str]:
@@ -91,7 +115,7 @@ def changed(settings: Settings) -> list[str]:
         for section in _sections()
         for key in _fields(section)
         if getattr(getattr(settings, section), key) != getattr(getattr(defaults(), section), key)
-    ]
+    ] + [f"sensors.class.{name}.{key} = {_toml(value)}" for name, table in class_tables(settings).items() for key, value in table.items()]
 
 
 @cache
@@ -192,6 +216,23 @@ def _section(section: str, kind: type[Section], values: Mapping[str, tuple[Any, 
     return made
 
 
+def _classes(tables: Any, common: Mapping[str, tuple[Any, str]], mistakes: list[str]) -> dict[str, Any]:
+    """What ``[sensors.class.NAME]`` says: for each class the whole section, with what differs for it."""
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        mistakes.append("sensors.class: wanted tables [sensors.class.NAME]")
+        return {}
+    own: dict[str, Any] = {}
+    for name, table in tables.items():
+        unknown = [key for key in table if key not in Sensors.OF_A_CLASS]
+        mistakes += [f"sensors.class.{name}.{key}: no such key{_perhaps(key, Sensors.OF_A_CLASS)}" for key in unknown]
+        found: list[str] = []
+        given = {key: (value, "") for key, value in table.items() if key in Sensors.OF_A_CLASS}
+        common_sound = _section("sensors", Sensors, common, []) is not None
+        own[name] = _section("sensors", Sensors, {**common, **given}, found) if common_sound else None
+        mistakes += [mistake.replace("sensors.", f"sensors.class.{name}.", 1) for mistake in found]
+    return own
+
+
 def _converted(value: Any, kind: Any) -> Any:
     """The value as its type; raises TypeError or ValueError. Nothing is guessed but a whole number for a float."""
     if get_origin(kind) in (Union, types.UnionType):
@@ -261,7 +302,7 @@ def replaced(settings: Settings, **sections: Mapping[str, Any]) -> Settings:
     """
     overrides = {f"{section}.{key}": getattr(getattr(settings, section), key) for section in _sections() for key in _fields(section)}
     overrides |= {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}
-    return load(environment={}, overrides=overrides)
+    return load(environment={}, overrides=overrides, classes=class_tables(settings))
 
 
 def as_dict(settings: Settings) -> dict[str, Any]:

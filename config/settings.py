@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -179,6 +179,12 @@ class Sensors(Section, frozen=True, kw_only=True):
     silence_seconds: Annotated[float, SECONDS]
     scores: Annotated[bool, SWITCH]
     key_limit: Annotated[int, KEYS]
+    classes: tuple[tuple[str, Sensors], ...] = ()  # by name, ascending: [sensors.class.NAME] is this section with what is said there
+
+    # What a class of sensors may have of its own.
+    OF_A_CLASS: ClassVar[tuple[str, ...]] = (
+        "length", "normal_length", "warm_up", "calibration", "epsilon", "sample_rate", "centroids",
+    )  # fmt: skip
 
     def disagreements(self) -> Iterator[str]:
         if 0 < self.normal_length < self.length:

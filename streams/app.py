@@ -394,7 +394,8 @@ def _share(app: App, topic: str, watcher: Watcher, logs: Logs) -> None:
 
     async def share() -> None:
         try:
-            await keep_population(watcher.definition.detector, values(logs, topic), tell, watcher.offers.offer, lambda: 0 in watcher.partitions)
+            detector, offer = watcher.definition.detector, watcher.offers.offer
+            await keep_population(detector, values(logs, topic), tell, offer, lambda: 0 in watcher.partitions)
         except asyncio.CancelledError:
             raise
         except Exception as problem:  # without it no reference would ever change again: leave loudly

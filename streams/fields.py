@@ -45,9 +45,17 @@ def pack_ids(ids: list[str], name: str, refusals: Refusals) -> PackedKeys:
     return packed
 
 
-def sensors(ids: PackedKeys, at: Ints, value: Floats) -> Columns:
+def sensors(ids: PackedKeys, at: Ints, value: Floats, classes: Ints) -> Columns:
     """Columns of readings that have been checked."""
-    return Columns(ids, at, {"value": value})
+    return Columns(ids, at, {"value": value, "class": classes})
+
+
+def class_codes(classes: Sequence[str | None], settings: Settings) -> Ints:
+    """The place of each class among those that have settings of their own, in order of their names; −1 for any other."""
+    if not settings.sensors.classes or all(name is None for name in classes):
+        return np.full(len(classes), -1, np.int64)
+    codes = {name: code for code, (name, _) in enumerate(settings.sensors.classes)}
+    return np.array([-1 if name is None else codes.get(name, -1) for name in classes], np.int64)
 
 
 def out_of_range(values: Floats) -> NDArray[np.bool_]:

@@ -32,7 +32,7 @@ class Layout:
 
 
 LAYOUTS: Mapping[str, Layout] = {
-    "sensors": Layout("sensor_id", ("sensor_id", "at", "value"), ()),
+    "sensors": Layout("sensor_id", ("sensor_id", "at", "value"), ("class",)),
     "cards": Layout(
         "card_id", ("transaction_id", "card_id", "at"),
         ("mode", "address_match", "credit_limit", "merchant_id", "employee_id", "currency"), amounts=True,

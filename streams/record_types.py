@@ -24,6 +24,7 @@ class SensorRecord(msgspec.Struct, gc=False):
     value: float | UnsetType = UNSET
     step: float | UnsetType = UNSET
     values: list[float] | UnsetType = UNSET
+    class_: str | None = msgspec.field(default=None, name="class")
     v: Literal[1] = 1
 
 

@@ -7,7 +7,7 @@ a sentence what is wrong. Unknown fields are passed over; of a field that stands
 ============  =====================================================================================================
 stream        fields (optional ones in brackets)
 ============  =====================================================================================================
-sensors       sensor_id, at, value; or a frame: sensor_id, at (of the first reading), step (seconds), values
+sensors       sensor_id, at, value [class]; or a frame: sensor_id, at (of the first reading), step (seconds), values [class]
 cards         card_id, transaction_id, at, amount or amount_minor [mode, address_match, credit_limit, merchant_id,
               employee_id, currency]
 employees     employee_id, at, amount or amount_minor [limit, approval_limit, currency]
@@ -77,13 +77,14 @@ def decode_sensors(chunk: Chunk, settings: Settings) -> Decoded:
     found, rows, dead = _parse(chunk, SensorRecord, settings)
     refusals = Refusals(len(found))
     ids, at = _envelope(chunk, rows, "sensor_id", [r.sensor_id for r in found], [r.at for r in found], settings, refusals)
+    classes = fields.class_codes([r.class_ for r in found], settings)
     frames = any(r.values is not UNSET or r.step is not UNSET for r in found)
     if not frames and not any(r.value is UNSET for r in found):
         given = [r.value for r in found]
         value = np.array(given, np.float64)
         fields.check_values(value, given, "value", refusals)
-        return _finish(chunk, rows, fields.sensors(ids, at, value), refusals, dead)
-    return _expand(chunk, rows, found, ids, at, settings, refusals, dead)
+        return _finish(chunk, rows, fields.sensors(ids, at, value, classes), refusals, dead)
+    return _expand(chunk, rows, found, ids, at, classes, settings, refusals, dead)
 
 
 def decode_cards(chunk: Chunk, settings: Settings) -> Decoded:
@@ -220,7 +221,7 @@ def _amount(found: Sequence[Any], exponent: int, refusals: Refusals) -> Ints:
 
 
 def _expand(
-    chunk: Chunk, rows: Ints, found: list[SensorRecord], ids: PackedKeys, at: Ints, settings: Settings,
+    chunk: Chunk, rows: Ints, found: list[SensorRecord], ids: PackedKeys, at: Ints, classes: Ints, settings: Settings,
     refusals: Refusals, dead: list[DeadLetter],
 ) -> Decoded:  # fmt: skip
     """Frames among the records: one event a reading, and letters for single bad readings."""
@@ -269,7 +270,7 @@ def _expand(
     when = at[owner] + np.rint(index * (step[owner] * 1e6)).astype(np.int64)
     record = rows[owner]
     born = Origins.of_record(chunk.topic, chunk.partition, chunk.offsets[record], index)
-    return Decoded(fields.sensors(ids.take(owner), when, value), born, record, _in_order(dead + letters))
+    return Decoded(fields.sensors(ids.take(owner), when, value, classes[owner]), born, record, _in_order(dead + letters))
 
 
 def _finish(

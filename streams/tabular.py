@@ -81,7 +81,8 @@ def _batch(stream: str, rows: Cells, first: int, settings: Settings) -> TableBat
     times.check(refusals, at, rows.given["at"], settings.records.earliest, stamped, settings.records.future)
     texts: dict[str, list[str | None]] = {}
     if stream == "sensors":
-        columns = fields.sensors(packed, at, _numbers(rows, "value", refusals))
+        classes = fields.class_codes(rows.column("class"), settings)
+        columns = fields.sensors(packed, at, _numbers(rows, "value", refusals), classes)
     elif stream == "errors":
         error, hardness = _numbers(rows, "error", refusals), _numbers(rows, "hardness", refusals)
         parts = [rows.column(name) for name in fields.PART_NAMES[1:]]

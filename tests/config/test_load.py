@@ -180,6 +180,7 @@ def test_settings_are_frozen_and_can_be_hashed() -> None:
 def test_every_key_has_a_default_and_every_default_a_comment() -> None:
     text = (ROOT / "config" / "default.toml").read_text(encoding="utf-8")
     table = tomllib.loads(text.replace("# mu =", "mu =").replace("# sigma =", "sigma ="))
+    table["sensors"]["classes"] = {}  # [sensors.class.NAME]: none by default
     assert {section: set(keys) for section, keys in table.items()} == {
         section.name: {field.name for field in msgspec.structs.fields(section.type)} for section in msgspec.structs.fields(Settings)
     }
@@ -208,7 +209,7 @@ def test_a_detectors_own_defaults_are_those_of_the_file(section: str, module: st
             by_default = keywords[field.name]
             wanted = 0 if by_default is None and field.name not in ("mu", "sigma") else by_default  # 0: the detector chooses
             assert getattr(values, field.name) == wanted, f"{section}.{field.name}"
-    only_ours = {"silence_seconds", "scores", "currency"}
+    only_ours = {"silence_seconds", "scores", "currency", "postings", "classes"}
     left = {"lambda_"}  # λ of Eq. (10): 0, the paper's own choice, until somebody needs another
     assert {field.name for field in msgspec.structs.fields(type(values))} - only_ours == set(keywords) - left
 
@@ -257,3 +258,30 @@ def test_a_package_that_shadows_ours_is_said_plainly(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert f"nilometer: the package state is taken from {tmp_path / 'state' / '__init__.py'}" in done.stderr
+
+
+def test_a_class_of_sensors_differs_from_the_others_where_it_says_so(tmp_path: Path) -> None:
+    text = "[sensors]\nepsilon = 0.02\n[sensors.class.pump]\nlength = 50\n[sensors.class.fan]\nepsilon = 0.001\n"
+    settings = load(written(tmp_path, text), {})
+    (_, fan), (_, pump) = settings.sensors.classes
+    assert (pump.length, pump.epsilon) == (50, 0.02)
+    assert (fan.length, fan.epsilon) == (settings.sensors.length, 0.001)
+    assert load(written(tmp_path, in_toml(settings)), {}) == settings
+    assert "sensors.class.pump.length = 50" in changed(settings)
+    assert dict(replaced(settings, sensors={"quiet_units": 7}).sensors.classes)["pump"].length == 50
+    assert dict(replaced(settings, sensors={"quiet_units": 7}).sensors.classes)["pump"].quiet_units == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[sensors.class.pump]\nlenght = 50\n", "sensors.class.pump.lenght: no such key; did you mean length?"),
+        ("[sensors.class.pump]\nscores = true\n", "sensors.class.pump.scores: no such key"),
+        ("[sensors.class.pump]\nlength = 5\n", "sensors.class.pump.length = 5: wanted"),
+        ("[sensors.class.pump]\nnormal_length = 50\n", "sensors.class.pump.normal_length = 50: wanted at least length"),
+        ("[sensors.class]\npump = 50\n", "sensors.class: wanted tables [sensors.class.NAME]"),
+    ],
+)
+def test_a_mistake_in_a_class_names_the_class(tmp_path: Path, text: str, says: str) -> None:
+    (mistake,) = mistakes(path=written(tmp_path, text))
+    assert mistake.startswith(says)

@@ -283,7 +283,7 @@ def test_a_stream_currency_and_exponent_hold_in_files_too(tmp_path: Path) -> Non
     ("name", "content", "wanted"),
     [
         ("a.txt", b"", "wanted a file that ends in .csv, .parquet or .jsonl"),
-        ("a.csv", b"", "has no column sensor_id, at, value; it has none, sensors want sensor_id, at, value[, label, timestamp]"),
+        ("a.csv", b"", "has no column sensor_id, at, value; it has none, sensors want sensor_id, at, value[, class, label, timestamp]"),
         ("a.csv", b"sensor_id,at\n", "has no column value; it has sensor_id, at, sensors want"),
         ("a.csv", b"sensor_id,at,at,value\n", "has the column at twice"),
         ("a.parquet", b"no parquet", "is no Parquet file"),
