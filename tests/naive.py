@@ -64,6 +64,13 @@ def cluster_score(number: int, centroids: list[list[float]], starts: list[list[i
     return len(own) ** 2 * (max(own) - min(own)) / (apart or 1.0)
 
 
+def autocorrelation(values: list[float], lag: int) -> float:
+    """Correlation of a series of mean 0 with itself `lag` later, over the pairs that there are."""
+    early, late = values[: len(values) - lag], values[lag:]
+    energy = math.sqrt(math.fsum(x * x for x in early) * math.fsum(x * x for x in late))
+    return math.fsum(a * b for a, b in zip(early, late, strict=True)) / energy if energy > 0 else 0.0
+
+
 def one_step_residual_norm(values: list[float], end: int, length: int, coefficients: list[float]) -> float:
     """Hardness of the `length` values up to and including `end`: the norm of their one-step residuals."""
     order = len(coefficients) - 1
@@ -524,7 +531,7 @@ def shiryaev_roberts(factors):
 
 
 def band_share(mu, sigma, approval_limit, width, end, local):
-    """The share of [A(1 − w), A) among amounts in [1, end), or of those in [A(1 − 3w), A); at least a third of the latter."""
+    """The share of [A(1 − w), A) among amounts in [1, end), or of those in [A(1 − 3w), A), there at least its share of whole numbers."""
     start, around = (max(1, math.ceil(approval_limit * (1 - bands * width))) for bands in (1, 3))
 
     def below(x):
@@ -533,7 +540,7 @@ def band_share(mu, sigma, approval_limit, width, end, local):
     inside = below(approval_limit) - below(start)
     if not local:
         return max(inside, 0.0)
-    return max(inside / (below(approval_limit) - below(around)), 1 / 3)
+    return max(inside / (below(approval_limit) - below(around)), (approval_limit - start) / (approval_limit - around))
 
 
 def e_bh(e_values, q):
