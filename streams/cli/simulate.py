@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -106,14 +107,22 @@ def postings(
     activity: Annotated[float, typer.Option(min=0, help="Spread of how often employees post, decades.")] = 0.0,
     spread: Annotated[float, typer.Option(min=0, help="Spread of the employees' own mean amounts, decades.")] = 0.0,
     repeats: Annotated[float, typer.Option(min=0, max=1, help="Share of honest postings that repeat a standing amount.")] = 0.0,
+    median: Annotated[float | None, typer.Option(help="Median of honest amounts before the cut, major units. 350 if not given.")] = None,
+    sigma: Annotated[float | None, typer.Option(help="Standard deviation of their log10. 0.6 if not given.")] = None,
     census: Annotated[bool, typer.Option("--census", help="Honest amounts shaped like the 1990 census, not log-normal.")] = False,
 ) -> None:
     """Accounting postings of honest employees, fraudsters and their accomplices, after the modified Benford paper.
 
-    Honest amounts are log-normal (median 350, sigma 0.6 of log10) and keep the accounting limit; frauds lie just below the approval limit.
+    Honest amounts are log-normal and keep the accounting limit; frauds lie just below the approval limit.
     """
     from streams.simulators.postings import census_postings, simulate_postings
 
+    law: dict[str, float] = {}
+    for name, value in (("median", median), ("sigma", sigma)):
+        if value is not None:
+            if census or not value > 0.0:
+                raise UserError(f"--{name} {value:g}: wanted a number above 0, and no --census, whose amounts are what they are")
+            law |= {"mu": math.log10(value)} if name == "median" else {"sigma": value}
     simulate = census_postings if census else simulate_postings
     limits = tuple(value or None for value in limit or [5_000.0])
     _write(
@@ -121,7 +130,7 @@ def postings(
         lambda: simulate(
             employees=employees, postings=postings, fraudsters=fraudsters, accomplices=accomplices, fraud_share=share,
             limit=limits, approval_limit=approval_limit, days=days, onset=onset, spell=spell, activity=activity, spread=spread,
-            repeats=repeats, seed=seed,
+            repeats=repeats, seed=seed, **law,
         ),
     )  # fmt: skip
 
