@@ -15,15 +15,17 @@ import numpy as np
 from detectors.protocol import REASONS, Columns, Verdicts
 from streams.partition import Origins
 
-ROWS = 1_000  # a record: about 20 columns of 20 characters stay well below 900 kB
+CELLS = 30_000  # in a record, of about 20 characters each: well below 900 kB
+NAMED_BY = ("transaction", "merchant")  # fields by which late labels find their transaction
 
 
 def records(stream: str, partition: int, through: int, columns: Columns, origins: Origins, verdicts: Verdicts) -> Iterator[bytes]:
     """Return the score records of a batch as JSON; numbers are written so that they are read back to the bit, NaN as null."""
     keys = columns.keys.tolist()
-    table = table_of(columns, verdicts)
-    for first in range(0, max(len(verdicts), 1), ROWS):
-        rows = slice(first, first + ROWS)
+    table = {name: columns.fields[name] for name in NAMED_BY if name in columns.fields} | table_of(columns, verdicts)
+    many = CELLS // (len(table) + 3)
+    for first in range(0, max(len(verdicts), 1), many):
+        rows = slice(first, first + many)
         yield msgspec.json.encode(
             {
                 "stream": stream,

@@ -29,6 +29,14 @@ def bin_of(logit):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
+def _count(logits, fraud, seen, frauds):  # type: ignore[no-untyped-def]
+    for row in range(len(logits)):
+        here = bin_of(logits[row])
+        seen[here] += 1.0
+        frauds[here] += fraud[row]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def pooled(values, weights):  # type: ignore[no-untyped-def]
     """The non-decreasing sequence nearest to `values` in weighted squares: neighbours that go down are pooled, from the left."""
     n = len(values)
@@ -94,9 +102,7 @@ class Recalibration:
 
     def count(self, logits: Floats, fraud: np.ndarray) -> None:
         """Take matured transactions in: what the model said before it learned them, and what they were."""
-        bins = np.array([bin_of(logit) for logit in logits], np.int64)
-        np.add.at(self.seen, bins, 1.0)
-        np.add.at(self.frauds, bins[np.asarray(fraud, np.bool_)], 1.0)
+        _count(np.asarray(logits, np.float64), np.asarray(fraud, np.int64), self.seen, self.frauds)
 
     def curve(self) -> Floats:
         """P(fraud) at the centres of the bins, non-decreasing, shape (BINS,)."""

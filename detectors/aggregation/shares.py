@@ -113,6 +113,7 @@ class MerchantShares:
         self._sums = np.zeros((0, len(self.days), 4), np.int64)
         self._tiles: deque[tuple[int, Ints, Ints, Ints]] = deque()  # hour, merchants' places, transactions, frauds; in order of hours
         self._hour = -1  # all sums are of this hour
+        self._compact_at = HOURS_A_DAY  # steps until merchants are looked through
         self._begin = [0] * len(self.days)  # how many of the oldest tiles have left each window
 
     def add(self, hour: int, merchants: Ints, fraud: Ints, sign: int = 1) -> None:
@@ -133,11 +134,11 @@ class MerchantShares:
     def at(self, hour: int) -> tuple[Ints, Floats]:
         """Merchants with known frauds, sorted, and their shares at an hour not before those asked for: shapes (m,), (m, windows)."""
         self._advance(hour)
-        weight = self.spans - hour
-        seen = weight * self._sums[:, :, _SEEN] + self._sums[:, :, _SEEN_HOURS]
-        frauds = weight * self._sums[:, :, _FRAUDS] + self._sums[:, :, _FRAUD_HOURS]
-        known = np.flatnonzero((frauds > 0).any(axis=1))
-        shares = frauds[known] / np.maximum(seen[known], 1)
+        # the longest window holds what the others hold, and only what weighs something
+        known = np.flatnonzero(self._sums[: len(self._place), -1, _FRAUDS] > 0)
+        sums, weight = self._sums[known], self.spans - self._hour
+        seen = weight * sums[:, :, _SEEN] + sums[:, :, _SEEN_HOURS]
+        shares = (weight * sums[:, :, _FRAUDS] + sums[:, :, _FRAUD_HOURS]) / np.maximum(seen, 1)
         order = np.argsort(self._names[known], kind="stable")
         return self._names[known][order], shares[order]
 
@@ -179,7 +180,9 @@ class MerchantShares:
 
     def _advance(self, hour: int) -> None:
         """Take out of each window what weighs nothing any more, and forget what has left them all."""
-        self._hour = max(self._hour, hour)
+        if hour <= self._hour:
+            return
+        self._hour = hour
         for window, span in enumerate(self.spans.tolist()):
             while self._begin[window] < len(self._tiles) and self._tiles[self._begin[window]][0] <= self._hour - span:
                 old, places, seen, frauds = self._tiles[self._begin[window]]
@@ -188,7 +191,10 @@ class MerchantShares:
         for _ in range(min(self._begin)):
             self._tiles.popleft()
         self._begin = [begin - min(self._begin) for begin in self._begin]
-        self._compact()
+        self._compact_at -= 1
+        if self._compact_at <= 0:
+            self._compact_at = HOURS_A_DAY
+            self._compact()
 
     def _compact(self) -> None:
         """Forget the names of merchants that no window holds, once they are the most."""
