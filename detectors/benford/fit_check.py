@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from detectors.benford.empirical import empirical_law
 from detectors.benford.fit import chi_square_tail
 from detectors.benford.reference import digit_law
-from state.log_histogram import LARGEST
+from state.log_histogram import AMOUNTS, CELLS, ENDS, LARGEST, cell_start
 
 # Non-centrality that lets a 5 % chi-square with 1 … 8 degrees of freedom reject 7 %: scipy.stats.ncx2, see the test.
 TOLERATED = (0.1726, 0.2591, 0.3280, 0.3873, 0.4401, 0.4882, 0.5327, 0.5743)
@@ -34,6 +34,8 @@ class FitCheck:
     ----------
     amounts
         How many tell it.
+    high
+        The limit that they lie below, minor units.
     distance
         δ between their digits' law and the log-normal's, less what chance adds to it; 0 at least.
     deviation
@@ -45,6 +47,7 @@ class FitCheck:
     """
 
     amounts: int
+    high: int
     distance: float
     deviation: float
     p_value: float
@@ -74,10 +77,28 @@ def law_distance(found, law, n):  # type: ignore[no-untyped-def]
     return max(whole - chance / max(n - 1, 1), 0.0), cells - 1, n * whole, least
 
 
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def most_telling(histogram):  # type: ignore[no-untyped-def]
+    """Return the limit (minor units, LARGEST for none) below which the most amounts lie whose own limit is no lower.
+
+    Where everybody has a limit, nobody's amounts tell of the law without one.
+    """
+    best, high, below, ended = 0, LARGEST, 0, 0
+    for j in range(CELLS):
+        below += histogram[AMOUNTS, j]
+        ended += histogram[ENDS, j]
+        last = j == CELLS - 1
+        if (last or histogram[ENDS, j + 1] > 0) and below - ended >= best:
+            best, high = below - ended, LARGEST if last else cell_start(j + 1)
+    return high
+
+
 def check_log_normal(
-    histogram: NDArray[np.int64], mu: float, sigma: float, low: int = 1, high: int = LARGEST, *, exponent: int = 2
+    histogram: NDArray[np.int64], mu: float, sigma: float, low: int = 1, high: int | None = None, *, exponent: int = 2
 ) -> FitCheck:
     """Compare the first digits of the amounts in [low, high), minor units, with the log-normal's of mu and sigma (major units).
+
+    Without `high` the amounts below the limit that tells the most are compared (`most_telling`).
 
     Examples
     --------
@@ -90,16 +111,18 @@ def check_log_normal(
     """
     if not sigma > 0.0 or not math.isfinite(mu) or not math.isfinite(sigma):
         raise ValueError(f"mu = {mu}, sigma = {sigma}: wanted finite numbers, sigma above 0")
+    if high is None:
+        high = int(most_telling(histogram))
     found, law = np.zeros(9), np.zeros(9)
     n = int(empirical_law(histogram, low, high, found))
     unit = 10.0**exponent
     digit_law(mu, sigma, low / unit, high / unit if high < LARGEST else math.inf, law)
     if n == 0:
-        return FitCheck(0, 0.0, 0.0, 1.0, math.inf)
+        return FitCheck(0, high, 0.0, 0.0, 1.0, math.inf)
     if law.sum() == 0.0:  # amounts where the log-normal has none
-        return FitCheck(n, math.inf, float(found.mean()), 0.0, 0.0)
+        return FitCheck(n, high, math.inf, float(found.mean()), 0.0, 0.0)
     distance, df, x, least = law_distance(found, law, n)
     p = chi_square_tail(x, df) if least >= LEAST_EXPECTED or math.isinf(distance) else 1.0
     holds_for = TOLERATED[df - 1] / distance if df > 0 and distance > 0.0 else math.inf
     possible = law > 0.0
-    return FitCheck(n, float(distance), float(np.abs(found - law)[possible].mean()), float(p), float(holds_for))
+    return FitCheck(n, high, float(distance), float(np.abs(found - law)[possible].mean()), float(p), float(holds_for))

@@ -6,12 +6,14 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.stats import chi2, ncx2
 
-from detectors.benford.fit_check import TOLERATED, check_log_normal, law_distance
+from detectors.benford.fit_check import TOLERATED, check_log_normal, law_distance, most_telling
 from detectors.benford.reference import benford_probabilities, digit_probabilities
-from state.log_histogram import histogram_of, no_amounts
+from state.log_histogram import LARGEST, histogram_of, no_amounts
 
 MU = math.log10(350.0)
 
@@ -56,6 +58,30 @@ def test_so_many_postings_are_rejected_seven_times_in_a_hundred(step):
     counts = np.random.default_rng(5).multinomial(n, true, 40_000)
     rejected = (((counts - n * law) ** 2 / (n * law)).sum(1) > chi2.isf(0.05, 8)).mean()
     assert rejected == pytest.approx(0.07, abs=0.005)
+
+
+@given(
+    postings=st.lists(st.tuples(st.integers(1, 5_000), st.sampled_from([-1, 99, 999, 2_499])).filter(lambda p: p[1] < 0 or p[0] <= p[1])),
+)
+def test_the_most_telling_limit_has_the_most_amounts_that_could_have_been_higher(postings):
+    amounts, limits = (np.array([posting[i] for posting in postings], np.int64) for i in range(2))
+    tops = np.where(limits < 0, LARGEST, limits + 1)
+
+    def tells(high):
+        return int(((amounts < high) & (tops >= high)).sum())
+
+    computed = most_telling(histogram_of(amounts, limits))
+    assert tells(computed) == max(tells(high) for high in (100, 1_000, 2_500, LARGEST))
+
+
+def test_where_everybody_has_a_limit_the_law_is_checked_below_it():
+    amounts = drawn(20_000, top=499_999)
+    histogram = histogram_of(np.concatenate([amounts, np.full(5_000, 7_777)]), np.full(len(amounts) + 5_000, 499_999))
+    check = check_log_normal(histogram, MU, 0.6)
+    assert check.high == 500_000
+    assert check.amounts == len(amounts) + 5_000
+    assert not check.holds(20)
+    assert check_log_normal(histogram_of(amounts, np.full(len(amounts), 499_999)), MU, 0.6).holds(1_000)
 
 
 def test_few_amounts_contradict_nothing():
