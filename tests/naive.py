@@ -8,6 +8,8 @@ from __future__ import annotations
 import datetime
 import itertools
 import math
+import statistics
+import struct
 from fractions import Fraction
 
 # ---------------------------------------------------------------------------------------------------------- Normal Model
@@ -33,6 +35,28 @@ def normal_model_distance(subsequence: list[float], centroids: list[list[float]]
         windows = [z_normalised(centroid[j : j + length], 0.05) for j in range(len(centroid) - length + 1)]
         total += weight * min(euclidean(own, window) for window in windows)
     return total
+
+
+def amplitude(subsequence: list[float], spread: float, floor: float) -> float:
+    """|log(sd / sd of the model)|, both at least the floor."""
+    mean = math.fsum(subsequence) / len(subsequence)
+    sd = math.sqrt(math.fsum((x - mean) ** 2 for x in subsequence) / len(subsequence))
+    return abs(math.log(max(sd, floor)) - math.log(max(spread, floor)))
+
+
+def page_alarm(far: list[bool], back: int, decided: int) -> tuple[int, int] | None:
+    """First place at which Page's sum reaches `decided`, and where it last left 0: as the largest sum of a stretch that ends there."""
+    for place in range(len(far)):
+        gains = [1 if x else -back for x in far[: place + 1]]
+        sums = [sum(gains[start:]) for start in range(place + 1)]
+        if max(sums) >= decided:
+            return place, max(start for start in range(place + 1) if sums[start] == max(sums))
+    return None
+
+
+def trailing_excess(trail: list[float], usual: float, line: float) -> float:
+    """What the median has over the usual distance, where more than half lies beyond the line."""
+    return statistics.median(trail) - usual if sum(x > line for x in trail) > len(trail) / 2 else 0.0
 
 
 def word_length(symbols: list[int]) -> float:
@@ -202,6 +226,68 @@ def conformal_p_value(scores: list[float], score: float) -> float:
     return (1 + sum(other >= score for other in scores)) / (len(scores) + 1)
 
 
+def tracked(pairs, fit, level, *, bins, width, curve_rate, level_rate, joint=False):
+    """Judge (hardness, error) pairs by tracking calibration, `fit` = (knots, curves, S, t); yields (score, p, p of the hardness, alert).
+
+    p is None while too few events are there to be ranked among. Hardness and scores are kept in single precision.
+    """
+
+    def single(value):
+        return struct.unpack("f", struct.pack("f", value))[0]
+
+    knots, curves, spread, smallest = list(fit[0]), [list(row) for row in fit[1]], fit[2], fit[3]
+    levels, kept, edges, factors = (0.25, 0.5, 0.75, 0.95), [], [], [1.0] * bins
+    needed = next(n for n in itertools.count(1) if 1 / (n + 1) <= (level / 2 if joint else level))
+
+    def place_of(h):
+        h = min(max(h, knots[0]), knots[-1])
+        left = 0
+        while left < len(knots) - 2 and knots[left + 1] <= h:
+            left += 1
+        gap = knots[left + 1] - knots[left]
+        return left, ((h - knots[left]) / gap if gap > 0 else 0.0)
+
+    def at(h):
+        left, share = place_of(h)
+        return [row[left] * (1 - share) + row[left + 1] * share for row in curves]
+
+    for number, (hardness, error) in enumerate(pairs):
+        h, y = single(hardness), math.log(error + smallest)
+        quantiles = sorted(at(h))
+        s = single((y - quantiles[3]) / max(quantiles[2] - quantiles[0], 0.05 * spread))
+        k = sum(h >= edge for edge in edges)
+        group = 0 if joint else k
+        a = level * factors[group]
+        share, p, p_hardness, alert = (a / 2 if joint else a), None, None, False
+        if number >= needed:
+            own = [score for hard, score in kept if sum(hard >= edge for edge in edges) == k]
+            if (len(own) + 1) * share < 1:
+                own = [score for _, score in kept]
+            p = conformal_p_value(own, s)
+            p_hardness = conformal_p_value([hard for hard, _ in kept], h)
+            if joint:
+                p = min(1.0, 2 * min(p, p_hardness))
+            alert = p <= a * (1 + 1e-12)
+            factors[group] = min(max(factors[group] + level_rate / level * (level - alert), 0.25), 4.0)
+        yield s, p, p_hardness, alert
+        kept = [*kept, (h, s)][-bins * width :]
+        if spread > 1e-3:
+            left, share = place_of(h)
+            for row, tau in zip(curves, levels, strict=True):
+                move = curve_rate * spread * (tau - (y < row[left] * (1 - share) + row[left + 1] * share))
+                row[left] += move * (1 - share)
+                row[left + 1] += move * share
+        if (number + 1) % width == 0:
+            ordered = sorted(hard for hard, _ in kept)
+            n = len(ordered)
+            edges = [ordered[(j + 1) * n // bins] for j in range(bins - 1)]
+            moved = [ordered[min(n - 1, int(0.95 * j / (len(knots) - 1) * n))] for j in range(len(knots))]
+            if moved[-1] > moved[0]:
+                values = [sorted(at(h)) for h in moved]
+                curves = [[value[row] for value in values] for row in range(4)]
+                knots = moved
+
+
 # ----------------------------------------------------------------------------------------------------------- aggregation
 
 
@@ -248,6 +334,24 @@ def merchant_share(known, span, now, delay):
     end = now - delay
     window = [(span - (end - t), fraud) for t, fraud in known if end - span < t <= end]
     return sum(w for w, fraud in window if fraud) / sum(w for w, _ in window) if window else 0.0
+
+
+def own_normal(payments, now, everybody, n0, days=30):
+    """(how many, mean, spread) of a card's (time, amount), each exp(-3 age / days); the population's exp(mean log) counts as n0."""
+    paid = [(math.exp(-3 * (now - t) / (days * 86_400)), a) for t, a in payments if a > 0]
+    logs = [math.log(a) for a in everybody if a > 0]
+    count, prior = sum(w for w, _ in paid), n0 if logs else 0.0
+    if prior + count == 0:
+        return 0.0, 0.0, 0.0
+    median = math.exp(sum(logs) / len(logs)) if logs else 1.0
+    mean = (prior * median + sum(w * a for w, a in paid)) / (prior + count)
+    return count, mean, math.sqrt((prior * median**2 + sum(w * (a - mean) ** 2 for w, a in paid)) / (prior + count))
+
+
+def old_share(values, value, now, delay, n0, groups):
+    """p_c(A_j) by what is at least `delay` old among (time, value), n0 transactions spread evenly over the values added."""
+    old = [j for t, j in values if t <= now - delay and j >= 0]
+    return (old.count(value) + n0 / groups) / (len(old) + n0)
 
 
 def mean_and_squares_above(logs):
