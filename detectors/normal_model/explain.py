@@ -1,52 +1,60 @@
-"""Why a reading alerted, in words: from the numbers that the kernel kept of the row, and nothing else."""
+"""Why there is an alarm, in words: from the numbers that the kernel kept of it, and nothing else."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.normal_model.fold import DETAIL, DETAIL_HEAD, STARTED
+from detectors.normal_model.fold import AMPLITUDE, DETAIL, DETAIL_HEAD, GONE, REGIME, REGIME_DETAIL, SILENCE_DETAIL, STARTED
 from detectors.protocol import Explanation
 from detectors.wording import instant, plain
 
 Floats = NDArray[np.float64]
 
 MOST_POINTS = 200  # of each curve in the evidence: two of them, 13 characters a number, stay below 8 kB
+NO_PROMISE = "none: this is a change that is told, not a test at a level"
 
 
-def explain(detail: Floats, length: int, epsilon: float) -> Explanation:
-    """Explain an alerting row.
+def explain(test: int, detail: Floats, epsilon: float) -> Explanation:
+    """Explain an alarm of one of the channels shape, amplitude, regime, silent (0 … 3) from its detail (`fold`)."""
+    if test == REGIME:
+        return _regime(dict(zip(REGIME_DETAIL, detail.tolist(), strict=True)))
+    if test == GONE:
+        return _silence(dict(zip(SILENCE_DETAIL, detail.tolist(), strict=True)))
+    return _subsequence(test, detail, epsilon)
 
-    Parameters
-    ----------
-    detail
-        Shape (14 + 2ℓ,): `DETAIL`, the start of the subsequence, the subsequence, the nearest stretch of the model.
-    length
-        ℓ, readings.
-    epsilon
-        ε that the threshold stands for.
 
-    Raises
-    ------
-    ValueError
-        If the row has no detail, because it does not alert.
-    """
-    if len(detail) != DETAIL_HEAD + 2 * length:
-        raise ValueError("this row does not alert: there is nothing to explain")
+def _subsequence(test: int, detail: Floats, epsilon: float) -> Explanation:
+    length = (len(detail) - DETAIL_HEAD) // 2
     numbers = dict(zip(DETAIL, detail.tolist(), strict=False))
     subsequence, nearest = detail[DETAIL_HEAD : DETAIL_HEAD + length], detail[DETAIL_HEAD + length :]
     ranked = int(numbers["ranked"])
     sd, spread, floor = numbers["sd"], numbers["spread"], numbers["floor"]
     worst = int(np.argmax(np.abs(subsequence - nearest)))
-    reasons = [
-        f"The shape of the last {length} readings is {plain(numbers['distance'])} away from normal; "
-        f"{100 * (1 - epsilon):.4g} % of {ranked:,} earlier stretches stay at or below {plain(numbers['threshold'])}."
-    ]
+    started = instant(int(detail[STARTED]))
+    stay = f"{100 * (1 - epsilon / 2):.4g} % of {ranked:,} earlier stretches stay at or below"
+    if test == AMPLITUDE:
+        times = sd / spread if spread > 0.0 else math.inf
+        size = f"{plain(times)} times the model's" if times < math.inf else "the model stands still"
+        reasons = [
+            f"The size of the last {length} readings (from {started}) is unusual: their standard deviation is {plain(sd)}, {size}.",
+            f"Its logarithm is {plain(numbers['amplitude'])} away from the model's; {stay} {plain(numbers['amplitude_threshold'])}.",
+        ]
+        p_value = numbers["amplitude_p_value"]
+    else:
+        off = numbers["excess"]
+        beyond = f" ({plain(off)} more than usual, of late, is taken off)" if off > 0.0 else ""
+        reasons = [
+            f"The shape of the last {length} readings (from {started}) is {plain(numbers['distance'])} away from normal{beyond}; "
+            f"{stay} {plain(numbers['threshold'])}."
+        ]
+        p_value = numbers["shape_p_value"]
     if sd <= floor:
         reasons.append(f"They hardly move: their standard deviation is {plain(sd)}, that of the model {plain(spread)}.")
-    else:
+    elif test != AMPLITUDE:
         reasons.append(
             f"The largest deviation stands {_before(length - 1 - worst)}: {plain(subsequence[worst])} "
             f"where the nearest stretch of the model has {plain(nearest[worst])}."
@@ -55,11 +63,11 @@ def explain(detail: Floats, length: int, epsilon: float) -> Explanation:
         f"Their mean is {plain(numbers['mean'])} (usual level {plain(numbers['level'])}), "
         f"their standard deviation {plain(sd)} (the model's {plain(spread)})."
     )
-    reasons.append(f"A normal reading is as far with p = {numbers['p_value']:.2g}; readings alert at p ≤ {epsilon:.2g}.")
+    reasons.append(f"A normal reading is as far with p = {p_value:.2g} (two channels counted); readings alert at p ≤ {epsilon:.2g}.")
     step = -(-length // MOST_POINTS)
     evidence: dict[str, Any] = {
         name: _rounded(numbers[name])
-        for name in ("distance", "threshold", "p_value", "mean", "sd", "level", "spread", "hardness")
+        for name in ("distance", "threshold", "p_value", "mean", "sd", "level", "spread", "hardness", "amplitude", "excess")
     }  # fmt: skip
     evidence |= {
         "centroid": int(numbers["centroid"]),
@@ -67,18 +75,59 @@ def explain(detail: Floats, length: int, epsilon: float) -> Explanation:
         "reading": int(numbers["reading"]),
         "ranked_among": ranked,
         "length": length,
-        "started": instant(int(detail[STARTED])),
+        "started": started,
         "largest_deviation_at": worst,
         "every": step,
         "subsequence": [_rounded(x) for x in subsequence[::step].tolist()],
         "normal": [_rounded(x) for x in nearest[::step].tolist()],
     }
-    return Explanation(tuple(reasons), evidence, f"the sensor's own Normal Model, and {ranked} distances of its own earlier readings to it")
+    what = "amplitudes of its own earlier stretches" if test == AMPLITUDE else "distances of its own earlier stretches to it"
+    return Explanation(tuple(reasons), evidence, f"the sensor's own Normal Model, and {ranked} {what}")
 
 
-def _rounded(x: float) -> float:
-    """To 5 significant digits."""
-    return float(f"{x:.5g}")
+def _regime(numbers: dict[str, float]) -> Explanation:
+    old = f"readings {numbers['old_from']:,.0f} to {numbers['old_to']:,.0f}"
+    new = f"readings {numbers['new_from']:,.0f} to {numbers['new_to']:,.0f}"
+    onset = instant(int(numbers["onset_at"]))
+    back = numbers["taken_back"] > 0.0
+    model = f"the earlier model of {new} explains them and is taken back" if back else f"a new model was built from {new}"
+    reasons = (
+        f"Since reading {numbers['onset']:,.0f} ({onset}) more than two thirds of the readings lie beyond {plain(numbers['old_line'])} "
+        f"of the model of {old}: their median distance is {plain(numbers['old_distance'])}, where {plain(numbers['old_usual'])} is usual.",
+        f"The sensor has changed regime: {model}; their median distance to it is {plain(numbers['new_distance'])}.",
+        f"From reading {numbers['reading']:,.0f} on the sensor is judged by it.",
+    )
+    whole = ("old_from", "old_to", "new_from", "new_to", "onset", "reading")
+    evidence: dict[str, Any] = {name: int(x) if name in whole else _rounded(x) for name, x in numbers.items()}
+    evidence |= {"taken_back": back, "onset_at": onset}
+    return Explanation(
+        reasons, evidence, f"the sensor's own Normal Model of {old}", basis="rule", guarantee=NO_PROMISE, budget={}, unit="change of regime"
+    )
+
+
+def _silence(numbers: dict[str, float]) -> Explanation:
+    last = instant(int(numbers["last_at"]))
+    times = numbers["silent_for"] / numbers["usual"]
+    reasons = (
+        f"Nothing has come from the sensor for {plain(numbers['silent_for'])} s of what its partition has lived through, "
+        f"{plain(times)} of its usual intervals of {plain(numbers['usual'])} s.",
+        f"Its latest reading, the {numbers['readings']:,.0f}th, is of {last}.",
+    )
+    evidence = {
+        "usual_interval": _rounded(numbers["usual"]),
+        "silent_for": _rounded(numbers["silent_for"]),
+        "readings": int(numbers["readings"]),
+        "last_at": last,
+        "partition_at": instant(int(numbers["partition_at"])),
+    }
+    return Explanation(
+        reasons, evidence, "the sensor's own mean interval between readings", basis="rule", guarantee=NO_PROMISE, budget={}, unit="silence"
+    )
+
+
+def _rounded(x: float) -> float | None:
+    """To 5 significant digits; None for what JSON cannot say."""
+    return float(f"{x:.5g}") if math.isfinite(x) else None
 
 
 def _before(readings: int) -> str:

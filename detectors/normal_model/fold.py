@@ -5,61 +5,54 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from detectors.normal_model.rolling import AR, AR_ORDER, CENTRE, FLOOR_AT, HEAD, LARGEST, LEVEL, NEAREST, SPREAD, distance
-from detectors.protocol import LATE, NOT_A_NUMBER, REPEATED
+from detectors.normal_model import layout
+from detectors.normal_model.amplitude import amplitude
+from detectors.normal_model.ranking import alike, insert, promised, smaller
+from detectors.normal_model.regimes import DECIDED, excess, page_step, trail_size, trail_stride
+from detectors.normal_model.rolling import (
+    AR,
+    AR_ORDER,
+    BUILT_FROM,
+    BUILT_TO,
+    CENTRE,
+    FLOOR_AT,
+    HEAD,
+    LARGEST,
+    LEVEL,
+    LINE,
+    NEAREST,
+    SD,
+    SPREAD,
+    TRIED,
+    USUAL_DISTANCE,
+    distance,
+    refresh,
+)  # fmt: skip
+from detectors.normal_model.silence import CLOCK, LEARNED, LIVED, NEXT, live_on, silent_from, usual_step
+from detectors.protocol import CRITICAL, LATE, NO_LOOK, NOT_A_NUMBER, P_VALUE, REPEATED, ROW, SCORE, SLOT, TEST, THRESHOLD, UNIT
 from state.arena import NO_ROOM, allocate, block_size, release
 from state.draws import SPREAD_BUILDS, draw
 
-DONE, ARENA_FULL, DETAIL_FULL = -1, -2, -3  # why the kernel stopped; a slot: it waits for that sensor's model
-ALIKE = 1.0 - 1e-6  # of √ℓ, how far a flat line is from every shape: what is as far is not of the model's kind
-MOSTLY = 15.0 / 16.0  # share of the conformal set that must be alike for the rest to be taken as anomalies, and left out
-FIRST_HISTORY = 64  # readings that a new sensor's history has room for; it doubles
+DONE, ARENA_FULL, ALARMS_FULL = -1, -2, -3  # why the kernel stopped; a slot: it waits for that sensor's model
+SHAPE, AMPLITUDE, REGIME, GONE = range(4)  # tests
+FIRST_HISTORY = 64  # readings that a history has room for at first; it doubles,
+LARGE_HISTORY = 1024  # and one of more room than this is given back when it ends
+SECOND = 1e6  # microseconds
 
-# what an alerting row keeps, before the subsequence (ℓ) and the stretch of the model nearest to it (ℓ)
+# What an alarm keeps. Of a shape or an amplitude, before the subsequence (ℓ) and the stretch of the model nearest to it (ℓ):
 DETAIL = (
-    "distance",
-    "threshold",
-    "mean",
-    "sd",
-    "level",
-    "spread",
-    "floor",
-    "centroid",
-    "offset",
-    "hardness",
-    "p_value",
-    "reading",
-    "ranked",
-)
+    "distance", "threshold", "mean", "sd", "level", "spread", "floor", "centroid", "offset", "hardness", "p_value", "reading", "ranked",
+    "amplitude", "amplitude_threshold", "amplitude_p_value", "shape_p_value", "excess",
+)  # fmt: skip
 STARTED = len(DETAIL)  # and at last the start of the subsequence, microseconds
 DETAIL_HEAD = STARTED + 1
-
-
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def smaller(data, start, count, x):  # type: ignore[no-untyped-def]
-    """How many of `count` ascending numbers are smaller than x; no branch to be foretold wrongly."""
-    first = 0
-    while count > 0:
-        half = (count + 1) // 2
-        first += half if data[start + first + half - 1] < x else 0
-        count -= half
-    return first
-
-
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def promised(m, epsilon):  # type: ignore[no-untyped-def]
-    """⌊(m + 1)ε⌋, as `detectors.hardness.conformal.promised` finds it, but never all of m + 1."""
-    count = np.int64((m + 1) * epsilon)
-    while (count + 1) / (m + 1) <= epsilon:
-        count += 1
-    while count > 0 and count / (m + 1) > epsilon:
-        count -= 1
-    return min(count, m)
-
-
-def live_size(length: int) -> int:
-    """Elements of a live block: the last ℓ readings twice in a row, the last ℓ squared residuals twice in a row, the last ℓ times."""
-    return 5 * length
+# of a change of regime: readings by the sensor's own number; times in microseconds
+REGIME_DETAIL = (
+    "old_from", "old_to", "old_usual", "old_line", "old_distance", "new_from", "new_to", "new_usual", "new_distance", "taken_back",
+    "onset", "reading", "onset_at",
+)  # fmt: skip
+# of a silence: seconds, readings; times in microseconds
+SILENCE_DETAIL = ("usual", "silent_for", "readings", "last_at", "partition_at")
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -68,15 +61,10 @@ def describe(data, window, model, centroid, length, normal_length, detail):  # t
     windows = normal_length - length + 1
     centroid_at = model + HEAD + centroid * (1 + normal_length + 4 * windows) + 1
     q = centroid_at + normal_length
-    centre = data[model + CENTRE]
+    centre, sd = data[model + CENTRE], data[model + SD]
     total = 0.0
     for i in range(length):
         total += data[window + i] - centre
-    squares = 0.0
-    for i in range(length):
-        apart = data[window + i] - centre - total / length
-        squares += apart * apart
-    sd = np.sqrt(squares / length)
     best, place = -np.inf, 0
     for i in range(windows):
         like = (data[q + i] - total * data[q + windows + i]) * data[q + 2 * windows + i] * 2.0 / max(sd, data[model + FLOOR_AT])
@@ -92,129 +80,251 @@ def describe(data, window, model, centroid, length, normal_length, detail):  # t
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
+def tell_silence(row, whole, usual, clock, silence, places, numbers, detail, detail_stop, ends):  # type: ignore[no-untyped-def]
+    """Say of whom nothing has been heard for `silence` of its usual intervals; False where there is no room for the next alarm.
+
+    Entered again at the same row it goes on where it stopped: whoever has been told of is marked.
+    """
+    earliest = np.iinfo(np.int64).max
+    for slot in range(len(whole)):
+        if whole[slot, layout.SEEN] < LEARNED or whole[slot, layout.SILENT] == 1 or usual[slot] <= 0.0:
+            continue
+        end = silent_from(whole[slot, layout.HEARD], usual[slot], silence)
+        if end > clock[LIVED]:
+            earliest = min(earliest, end)
+            continue
+        m, used = ends[0], ends[1]
+        if m == len(places) or used + len(SILENCE_DETAIL) > len(detail):
+            return False
+        whole[slot, layout.SILENT] = 1
+        apart = clock[LIVED] - whole[slot, layout.HEARD]
+        places[m, ROW], places[m, SLOT], places[m, TEST], places[m, CRITICAL] = row, slot, GONE, 0
+        places[m, UNIT] = whole[slot, layout.SEEN] // max(whole[slot, layout.NORMAL_LENGTH], 1)
+        numbers[m, :] = np.nan
+        numbers[m, SCORE], numbers[m, THRESHOLD] = apart / usual[slot], silence
+        detail[used], detail[used + 1], detail[used + 2] = usual[slot] / SECOND, apart / SECOND, whole[slot, layout.SEEN]
+        detail[used + 3], detail[used + 4] = whole[slot, layout.LAST_AT], clock[CLOCK]
+        ends[0], ends[1] = m + 1, used + len(SILENCE_DETAIL)
+        detail_stop[m] = ends[1]
+    clock[NEXT] = earliest
+    return True
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def score_then_learn(  # type: ignore[no-untyped-def]
-    row, first_event, slots, at, values, hashes, sizes, epsilon, counts,
-    seen, last_at, triggered, in_force, centroids, held, ranked, history, room, live, model, calibration,
-    data, header, score, threshold, p_value, alert, critical, out_seen, needed, unit, reason, hardness, detail, detail_stop,
+    row, first_event, slots, at, values, hashes, sizes, ladder, limits, counts, clock, whole, usual, where, data, header,
+    score, threshold, p_value, alert, out_seen, needed, unit, reason, hardness, loudness,
+    places, numbers, detail, detail_stop, ends,
 ):  # fmt: skip
     """Fold readings from `row` on; return (the row it stopped at, why).
 
     Parameters
     ----------
     sizes
-        ℓ, ℓ_NM, warm-up, calibration, lag, spread, and how many distances are collected for the conformal set.
+        ℓ and ℓ_NM (0: to be proposed), calibration, lag, spread.
+    ladder
+        Readings of a regime that its models are built from, ascending.
+    limits
+        ε, silence and gap in usual intervals (0: none).
     counts
-        [sensors whose model is being built].
-    seen … ranked
-        State, a row a slot; history … calibration: where in `data` its blocks lie.
+        [sensors for which something is being built].
+    clock
+        Of the partition: `silence.CLOCK`, `LIVED`, `NEXT`.
+    whole, usual, where
+        A row a slot: `layout`; the usual interval, microseconds.
+    places … detail_stop, ends
+        The alarms so far; ends = [how many, how many numbers of detail].
     """
-    length, normal_length, warm_up, wanted = sizes[0], sizes[1], sizes[2], sizes[3]
-    collected = sizes[6]
-    counted, allowed = np.int64(-1), np.int64(0)  # of the latest conformal set's size, how many may alert
-    width = DETAIL_HEAD + 2 * length
-    used = detail_stop[row - 1] if row > 0 else 0
+    wanted, most, steps = sizes[2], ladder[-1], len(ladder)
+    epsilon, silence, gap = limits[0], limits[1], limits[2]
+    counted, allowed, counted_loud, allowed_loud = np.int64(-1), np.int64(0), np.int64(-1), np.int64(0)
     while row < len(slots):
-        if used + width > len(detail):
-            return row, DETAIL_FULL
         slot = slots[row]
-        number = seen[slot]
-        x = min(max(values[row], -LARGEST), LARGEST)
-        if number == 0:
-            spread = np.int64(draw(hashes[slot], warm_up, SPREAD_BUILDS) % np.uint64(sizes[5]))
-            in_force[slot] = warm_up + sizes[4] + spread
-        out_seen[row] = number
-        needed[row] = in_force[slot] + wanted
-        unit[row] = number // normal_length
-        detail_stop[row] = used
-        if values[row] != values[row]:
-            reason[row] = NOT_A_NUMBER
-            row += 1
-            continue
-        if number > 0 and at[row] <= last_at[slot]:
-            reason[row] = REPEATED if at[row] == last_at[slot] else LATE
-            row += 1
-            continue
-        place = live[slot] + number % length
-        if number < warm_up:
-            if number == room[slot]:
-                larger = block_size(min(max(2 * number, FIRST_HISTORY), warm_up))
-                start = allocate(data, header, larger)
-                if start == NO_ROOM:
-                    return row, ARENA_FULL
-                if number > 0:
-                    for i in range(number):
-                        data[start + i] = data[history[slot] + i]
-                    release(data, header, history[slot], number)
-                history[slot], room[slot] = start, larger
-            if number == warm_up - 1:
-                start = allocate(data, header, 5 * length)
-                if start == NO_ROOM:
-                    return row, ARENA_FULL
-                for i in range(start, start + 5 * length):
-                    data[i] = 0.0
-                for i in range(warm_up - length, warm_up - 1):
-                    data[start + i % length] = data[start + i % length + length] = data[history[slot] + i]
-                live[slot] = start
-                place = start + number % length
-                data[place] = data[place + length] = x
-                data[place + 4 * length] = at[row]
-                triggered[slot] = first_event + row
-                counts[0] += 1
-            data[history[slot] + number] = x
-        else:
-            if centroids[slot] == 0 and number == in_force[slot]:
+        mine, its = whole[slot], where[slot]
+        number = mine[layout.SEEN]
+        length, normal_length = mine[layout.LENGTH], mine[layout.NORMAL_LENGTH]
+        width = DETAIL_HEAD + 2 * length
+        if ends[0] + 3 > len(places) or ends[1] + 2 * width + len(REGIME_DETAIL) > len(detail):
+            return row, ALARMS_FULL
+        finite = values[row] == values[row]
+        fresh = number == 0 or at[row] > mine[layout.LAST_AT]
+        if finite and fresh:
+            if mine[layout.TASK] != layout.NONE and number == mine[layout.DUE]:
                 return row, slot
+            if mine[layout.KEPT] == its[layout.ROOM]:  # room first: whoever comes again after growing must find nothing changed
+                room = block_size(max(2 * mine[layout.KEPT], FIRST_HISTORY))
+                start = allocate(data, header, room)
+                if start == NO_ROOM:
+                    return row, ARENA_FULL
+                if its[layout.ROOM] > 0:
+                    for i in range(mine[layout.KEPT]):
+                        data[start + i] = data[its[layout.HISTORY] + i]
+                    release(data, header, its[layout.HISTORY], its[layout.ROOM])
+                its[layout.HISTORY], its[layout.ROOM] = start, room
+        live_on(clock, at[row], usual[slot])
+        mine[layout.HEARD], mine[layout.SILENT] = clock[LIVED], 0
+        if silence > 0.0:
+            if clock[LIVED] >= clock[NEXT] and not tell_silence(
+                row, whole, usual, clock, silence, places, numbers, detail, detail_stop, ends
+            ):
+                return row, ALARMS_FULL
+            if ends[0] + 3 > len(places) or ends[1] + 2 * width + len(REGIME_DETAIL) > len(detail):
+                return row, ALARMS_FULL
+        if number == 0:
+            mine[layout.LENGTH], mine[layout.NORMAL_LENGTH] = sizes[0], sizes[1]
+            length, normal_length = sizes[0], sizes[1]
+            waits = sizes[3] + np.int64(draw(hashes[slot], ladder[0], SPREAD_BUILDS) % np.uint64(sizes[4]))
+            mine[layout.NEEDED] = ladder[0] + waits + wanted
+        out_seen[row] = number
+        needed[row] = mine[layout.NEEDED]
+        unit[row] = number // max(normal_length, 1)
+        if not finite or not fresh:
+            reason[row] = NOT_A_NUMBER if not finite else REPEATED if at[row] == mine[layout.LAST_AT] else LATE
+            if not finite and fresh:
+                mine[layout.FILL] = 0  # a reading is missing here: no window reaches over it
+            row += 1
+            continue
+        x = min(max(values[row], -LARGEST), LARGEST)
+        if number > 0:
+            interval = np.float64(at[row] - mine[layout.LAST_AT])
+            if gap > 0.0 and number >= LEARNED and interval > gap * usual[slot]:
+                mine[layout.FILL] = 0
+            usual[slot] = usual_step(usual[slot], interval, number)
+            clock[NEXT] = min(clock[NEXT], silent_from(clock[LIVED], usual[slot], silence))
+        mine[layout.FILL] += 1
+        if mine[layout.CENTROIDS] > 0:
+            live, m = its[layout.LIVE], its[layout.MODEL]
+            place = live + number % length
+            window = place + 1
             oldest = data[place]
             data[place] = data[place + length] = x
-            data[place + 4 * length] = at[row]
-            if centroids[slot] > 0:
-                window = place + 1
-                m = model[slot]
-                centre = data[m + CENTRE]
+            data[live + 4 * length + number % length] = at[row]
+            centre = data[m + CENTRE]
+            residual = 0.0
+            if mine[layout.FILL] > AR_ORDER:
                 residual = x - centre - data[m + AR]
                 for k in range(1, AR_ORDER + 1):
                     residual -= data[m + AR + k] * (data[place + length - k] - centre)
-                data[place + 2 * length] = data[place + 3 * length] = residual * residual
-                d = distance(data, window, oldest, m, centroids[slot], length, normal_length, True)
-                c, ready = calibration[slot], held[slot] == wanted
-                end = ranked[slot] if ready else collected - wanted + held[slot]
-                first = smaller(data, c, end, d)
-                if not ready:
-                    for i in range(end, first, -1):
-                        data[c + i] = data[c + i - 1]
-                    data[c + first] = d
-                    held[slot] += 1
-                    if held[slot] == wanted:
-                        alike = smaller(data, c, collected, ALIKE * np.sqrt(length))
-                        ranked[slot] = alike if alike >= MOSTLY * collected else collected
-                else:
+            data[place + 2 * length] = data[place + 3 * length] = residual * residual
+            if mine[layout.FILL] < length:
+                reason[row] = NO_LOOK
+            else:
+                if mine[layout.FILL] == length:
+                    refresh(data, window, m, mine[layout.CENTROIDS], length, normal_length)
+                d = distance(data, window, oldest, m, mine[layout.CENTROIDS], length, normal_length, mine[layout.FILL] > length)
+                loud = amplitude(data[m + SD], data[m + SPREAD], data[m + FLOOR_AT])
+                trail = live + 5 * length + 1
+                judged = max(d - data[trail - 1], 0.0)
+                score[row] = judged
+                loudness[row] = loud
+                residuals = data[window + 2 * length : window + 3 * length]
+                s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+                for i in range(0, length - length % 4, 4):
+                    s0 += residuals[i]
+                    s1 += residuals[i + 1]
+                    s2 += residuals[i + 2]
+                    s3 += residuals[i + 3]
+                for i in range(length - length % 4, length):
+                    s0 += residuals[i]
+                hardness[row] = np.sqrt((s0 + s1) + (s2 + s3))
+                c, count = its[layout.CALIBRATION], mine[layout.BASE] + mine[layout.HELD]
+                c_loud = c + mine[layout.BASE] + wanted
+                if mine[layout.NEWS] != 0:
+                    e, used, earlier = ends[0], ends[1], its[layout.EARLIER + mine[layout.STORED] - 1]
+                    places[e, ROW], places[e, SLOT], places[e, TEST], places[e, UNIT] = row, slot, REGIME, unit[row]
+                    places[e, CRITICAL] = 0
+                    numbers[e, :] = np.nan
+                    numbers[e, SCORE], numbers[e, THRESHOLD] = data[earlier + TRIED], data[earlier + LINE]
+                    kept = detail[used : used + len(REGIME_DETAIL)]
+                    kept[0], kept[1], kept[2] = data[earlier + BUILT_FROM], data[earlier + BUILT_TO], data[earlier + USUAL_DISTANCE]
+                    kept[3], kept[4] = data[earlier + LINE], data[earlier + TRIED]
+                    kept[5], kept[6], kept[7] = data[m + BUILT_FROM], data[m + BUILT_TO], data[m + USUAL_DISTANCE]
+                    kept[8], kept[9], kept[10] = data[m + TRIED], mine[layout.NEWS] - 1, mine[layout.ONSET]
+                    kept[11], kept[12] = number, mine[layout.ONSET_AT]
+                    ends[0], ends[1] = e + 1, used + len(REGIME_DETAIL)
+                    detail_stop[e] = ends[1]
+                    mine[layout.NEWS] = mine[layout.ONSET] = mine[layout.ONSET_AT] = 0
+                if number >= mine[layout.NEEDED]:
+                    end = mine[layout.RANKED]
                     if end != counted:
-                        counted, allowed = end, promised(end, epsilon)
-                    as_high = 1 + end - first
-                    score[row] = d
+                        counted, allowed = end, promised(end, epsilon / 2.0)
+                    if count != counted_loud:
+                        counted_loud, allowed_loud = count, promised(count, epsilon / 2.0)
+                    as_high = 1 + end - smaller(data, c, end, judged)
+                    as_loud = 1 + count - smaller(data, c_loud, count, loud)
                     threshold[row] = data[c + end - allowed] if allowed > 0 else np.inf
-                    p_value[row] = as_high / (end + 1)
-                    alert[row] = as_high <= allowed
-                    residuals = data[window + 2 * length : window + 3 * length]
-                    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-                    for i in range(0, length - length % 4, 4):
-                        s0 += residuals[i]
-                        s1 += residuals[i + 1]
-                        s2 += residuals[i + 2]
-                        s3 += residuals[i + 3]
-                    for i in range(length - length % 4, length):
-                        s0 += residuals[i]
-                    hardness[row] = np.sqrt((s0 + s1) + (s2 + s3))
-                    if alert[row]:
-                        critical[row] = as_high <= promised(end, epsilon / 100.0)
+                    shape_p, loud_p = min(2.0 * as_high / (end + 1), 1.0), min(2.0 * as_loud / (count + 1), 1.0)
+                    p_value[row] = min(shape_p, loud_p)
+                    for test in (SHAPE, AMPLITUDE):
+                        if (as_high > allowed) if test == SHAPE else (as_loud > allowed_loud):
+                            continue
+                        alert[row] = True
+                        e, used = ends[0], ends[1]
+                        loud_threshold = data[c_loud + count - allowed_loud] if allowed_loud > 0 else np.inf
+                        places[e, ROW], places[e, SLOT], places[e, TEST], places[e, UNIT] = row, slot, test, unit[row]
+                        numbers[e, :] = np.nan
+                        if test == SHAPE:
+                            places[e, CRITICAL] = as_high <= promised(end, epsilon / 200.0)
+                            numbers[e, SCORE], numbers[e, THRESHOLD], numbers[e, P_VALUE] = judged, threshold[row], shape_p
+                        else:
+                            places[e, CRITICAL] = as_loud <= promised(count, epsilon / 200.0)
+                            numbers[e, SCORE], numbers[e, THRESHOLD], numbers[e, P_VALUE] = loud, loud_threshold, loud_p
                         kept = detail[used : used + width]
                         describe(data, window, m, np.int64(data[m + NEAREST]), length, normal_length, kept)
                         kept[0], kept[1], kept[4], kept[5] = d, threshold[row], data[m + LEVEL], data[m + SPREAD]
-                        kept[6], kept[9], kept[10], kept[11], kept[12] = data[m + FLOOR_AT], hardness[row], p_value[row], number, end
-                        kept[STARTED] = data[place - number % length + 4 * length + (number + 1) % length]
-                        used += width
-        seen[slot] = number + 1
-        last_at[slot] = at[row]
-        detail_stop[row] = used
+                        kept[6], kept[9], kept[10], kept[11] = data[m + FLOOR_AT], hardness[row], p_value[row], number
+                        kept[12] = end if test == SHAPE else count
+                        kept[13], kept[14], kept[15], kept[16] = loud, loud_threshold, loud_p, shape_p
+                        kept[17] = data[trail - 1]
+                        kept[STARTED] = data[live + 4 * length + (number + 1) % length]
+                        ends[0], ends[1] = e + 1, used + width
+                        detail_stop[e] = ends[1]
+                if mine[layout.HELD] < wanted:
+                    insert(data, c, count, judged)
+                    insert(data, c_loud, count, loud)
+                    mine[layout.HELD] += 1
+                    mine[layout.RANKED] = alike(data, c, count + 1, length)
+                if mine[layout.TASK] != layout.CHANGE:  # else it is plain already
+                    far = d > data[m + LINE]
+                    if far and mine[layout.PAGE] == 0:
+                        mine[layout.ONSET], mine[layout.ONSET_AT] = number, at[row]
+                    mine[layout.PAGE] = page_step(mine[layout.PAGE], far)
+                    if mine[layout.PAGE] == 0:
+                        mine[layout.ONSET] = mine[layout.ONSET_AT] = 0
+                if number % trail_stride(normal_length) == 0:
+                    size = trail_size(normal_length)
+                    data[trail + mine[layout.TRAILED] % size] = d
+                    mine[layout.TRAILED] += 1
+                    if mine[layout.TRAILED] >= size:
+                        data[trail - 1] = excess(data[trail : trail + size], data[m + USUAL_DISTANCE], data[m + LINE])
+        if mine[layout.RUNG] < steps or mine[layout.PAGE] > 0 or mine[layout.TASK] != layout.NONE:
+            data[its[layout.HISTORY] + mine[layout.KEPT]] = x
+            mine[layout.KEPT] += 1
+        elif mine[layout.KEPT] > 0:
+            mine[layout.KEPT] = 0
+            if its[layout.ROOM] > LARGE_HISTORY:
+                release(data, header, its[layout.HISTORY], its[layout.ROOM])
+                its[layout.HISTORY], its[layout.ROOM] = -1, 0
+        if mine[layout.TASK] == layout.NONE:
+            task = layout.NONE
+            if mine[layout.PAGE] > 0:
+                stretch = number + 1 - mine[layout.ONSET]
+                if stretch >= ladder[0] and (mine[layout.PAGE] >= DECIDED * normal_length or stretch >= most):
+                    task = layout.CHANGE
+                    stretch = min(stretch, mine[layout.KEPT])
+                    for i in range(stretch):
+                        data[its[layout.HISTORY] + i] = data[its[layout.HISTORY] + mine[layout.KEPT] - stretch + i]
+                    mine[layout.KEPT] = stretch
+            if task == layout.NONE and mine[layout.RUNG] < steps and mine[layout.KEPT] >= ladder[mine[layout.RUNG]]:
+                task = layout.LADDER
+            if task != layout.NONE:
+                mine[layout.TASK], mine[layout.TRIGGERED], mine[layout.SIZE] = task, first_event + row, mine[layout.KEPT]
+                waits = sizes[3] + np.int64(draw(hashes[slot], number + 1, SPREAD_BUILDS) % np.uint64(sizes[4]))
+                mine[layout.DUE] = number + 1 + waits
+                if task == layout.CHANGE:
+                    mine[layout.NEEDED] = mine[layout.DUE] + wanted
+                counts[0] += 1
+        mine[layout.SEEN] = number + 1
+        mine[layout.LAST_AT] = at[row]
         row += 1
     return row, DONE

@@ -25,8 +25,11 @@ LARGEST = 1e100  # readings beyond are taken as this: their squares must stay fi
 SAME = 1e-10  # of d²/ℓ: shapes nearer than this differ by rounding
 REFRESH = 1e5  # when the readings have shrunk by this factor, what the large ones left in the dot products is wiped out
 
-# model block: a head, then per centroid its weight, itself backwards, Q backwards, and of each of its windows mean, 1/sd and energy
-CENTRE, FLOOR_AT, LEVEL, SPREAD, PEAK, NEAREST, AR = 0, 1, 2, 3, 4, 5, 6
+# Model block: a head, then per centroid its weight, itself backwards, Q backwards, and of each of its windows mean, 1/sd and energy.
+# The head: what values are taken relative to, least sd, level and spread of the model; the largest reading in the dot products;
+# of the latest subsequence the nearest centroid and the sd; the model's usual distance and the line beyond which a reading is far
+# (`regimes`); what readings it was built from, the median distance of the latest stretch it was tried on; the AR null model.
+CENTRE, FLOOR_AT, LEVEL, SPREAD, PEAK, NEAREST, SD, USUAL_DISTANCE, LINE, BUILT_FROM, BUILT_TO, TRIED, AR = range(13)
 AR_ORDER = 5
 HEAD = AR + AR_ORDER + 1
 
@@ -61,6 +64,14 @@ def model_block(model: NormalModel, length: int, coefficients: Floats | None = N
         block[at + 1 : at + 1 + normal_length] = model.centroids[k, ::-1]
     describe_windows(block, 0, count, length, normal_length)
     return block
+
+
+def model_of_block(block: Floats, centroids: int, length: int, normal_length: int) -> NormalModel:
+    """Return the model that a block holds: the inverse of `model_block`, without the evidence."""
+    size = centroid_size(length, normal_length)
+    starts = [HEAD + k * size for k in range(centroids)]
+    shapes = np.stack([block[start + 1 : start + 1 + normal_length][::-1] for start in starts])
+    return NormalModel(shapes, np.array([block[start] for start in starts]), float(block[LEVEL]), float(block[SPREAD]), {})
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -114,7 +125,8 @@ def distance(data, window, oldest, model, centroids, length, normal_length, adva
     `advance`: carry the dot products on by one reading; False where they are those of this very subsequence already.
 
     d = Σ_i w_i · min_j ‖z(T) − z(N^i_{j,ℓ})‖, z with standard deviations floored: a flat stretch is √ℓ from a shape, 0 from a flat.
-    Afterwards ``data[model + NEAREST]`` is the number of the centroid that holds the nearest window.
+    Afterwards ``data[model + NEAREST]`` is the number of the centroid that holds the nearest window, ``data[model + SD]`` the
+    subsequence's own standard deviation.
     """
     windows = normal_length - length + 1
     quarter = length - length % 4
@@ -160,7 +172,8 @@ def distance(data, window, oldest, model, centroids, length, normal_length, adva
     for i in range(quarter, length):
         s0 += (w[i] - shift) * (w[i] - shift)
     variance = ((s0 + s1) + (s2 + s3)) / length
-    floored = max(np.sqrt(variance), data[model + FLOOR_AT])
+    data[model + SD] = np.sqrt(variance)
+    floored = max(data[model + SD], data[model + FLOOR_AT])
     own = variance / (floored * floored)
     data[model + PEAK] = max(data[model + PEAK], abs(new))
     if data[model + PEAK] > REFRESH * floored:

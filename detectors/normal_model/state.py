@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.normal_model.fold import live_size
-from detectors.normal_model.rolling import HEAD, NEAREST, centroid_size, describe_windows, model_size
+from detectors.normal_model import layout
+from detectors.normal_model.ladder import Known
+from detectors.normal_model.rolling import HEAD, NEAREST, PEAK, SD, centroid_size, describe_windows, model_size
+from detectors.normal_model.silence import NEXT
 from detectors.protocol import Build
 from state.arena import Arena, block_size
 from state.keys import KeyIndex
@@ -19,22 +21,12 @@ from state.snapshot import Section, upgraded
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-VERSION = 1
+VERSION = 2
+_NOWHERE = np.array([-1, 0] + [-1] * (layout.WHERE - 2), np.int64)
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What says how large a sensor's blocks are: ℓ, ℓ_NM, warm-up, distances collected in all, and those after the hand-over."""
-
-    length: int
-    normal_length: int
-    warm_up: int
-    collected: int
-    calibration: int
-
-    @property
-    def windows(self) -> int:
-        return self.normal_length - self.length + 1
+def _fresh_clock() -> Ints:
+    return np.array([np.iinfo(np.int64).min, -1, 0], np.int64)
 
 
 @dataclass(slots=True)
@@ -44,34 +36,22 @@ class NormalModelState:
     Attributes
     ----------
     rows
-        Per sensor: readings folded, the latest's time, the partition's event that triggered the build, from which reading on the
-        model is in force, centroids (0: none yet), distances collected since, and how many of all distances later ones are ranked among.
+        Per sensor: `layout`'s whole numbers, and its usual interval in microseconds.
     places
         Where the sensor's blocks lie in the arena, and the room of its history: accidents of arrival, not frozen.
+    clock
+        The partition's event time and lived time, and when a sensor may next be found silent (`silence`).
     counts
-        [sensors whose model is being built]; follows from the rows.
+        [sensors for which something is being built]; follows from the rows.
     builds
         What has been listed and not handed over, by slot; follows from the rows.
     """
 
     keys: KeyIndex
     arena: Arena = field(default_factory=Arena)
-    rows: Slab = field(
-        default_factory=lambda: Slab(
-            seen=np.int64(0),
-            last_at=np.int64(0),
-            triggered=np.int64(0),
-            in_force=np.int64(0),
-            centroids=np.int64(0),
-            held=np.int64(0),
-            ranked=np.int64(0),
-        )
-    )
-    places: Slab = field(
-        default_factory=lambda: Slab(
-            history=np.int64(-1), room=np.int64(0), live=np.int64(-1), model=np.int64(-1), calibration=np.int64(-1)
-        )
-    )
+    rows: Slab = field(default_factory=lambda: Slab(whole=np.zeros(layout.WHOLE, np.int64), usual=np.float64(0.0)))
+    places: Slab = field(default_factory=lambda: Slab(where=_NOWHERE))
+    clock: Ints = field(default_factory=_fresh_clock)
     counts: Ints = field(default_factory=lambda: np.zeros(1, np.int64))
     builds: dict[int, Build] = field(default_factory=dict)
 
@@ -80,88 +60,131 @@ class NormalModelState:
         self.rows.fit(self.keys.capacity)
         self.places.fit(self.keys.capacity)
 
+    def known(self, place: int, centroids: int, length: int, normal_length: int) -> Known:
+        """A copy of the model that stands there."""
+        return Known(self.arena.data[place : place + model_size(length, normal_length, centroids)].copy(), centroids)
+
     def release_history(self, slot: int) -> None:
-        self.arena.release(int(self.places["history"][slot]), int(self.places["room"][slot]))
-        self.places["history"][slot], self.places["room"][slot] = -1, 0
+        its = self.places["where"][slot]
+        if its[layout.ROOM] > 0:
+            self.arena.release(int(its[layout.HISTORY]), int(its[layout.ROOM]))
+        its[layout.HISTORY], its[layout.ROOM] = -1, 0
 
-    def forget(self, slots: Ints, shape: Shape) -> None:
+    def forget(self, slots: Ints, calibration: int) -> None:
         """Give back the blocks of these sensors and clear their rows."""
-        rows, places, arena = self.rows, self.places, self.arena
+        arena = self.arena
         for slot in slots.tolist():
-            centroids = int(rows["centroids"][slot])
-            if places["room"][slot] > 0:
-                self.release_history(slot)
-            if places["live"][slot] >= 0:
-                arena.release(int(places["live"][slot]), live_size(shape.length))
-                self.counts[0] -= centroids == 0
-            if centroids > 0:
-                arena.release(int(places["model"][slot]), model_size(shape.length, shape.normal_length, centroids))
-                arena.release(int(places["calibration"][slot]), shape.collected)
+            whole, its = self.rows["whole"][slot], self.places["where"][slot]
+            length, normal_length = int(whole[layout.LENGTH]), int(whole[layout.NORMAL_LENGTH])
+            self.release_history(slot)
+            self.counts[0] -= whole[layout.TASK] != layout.NONE
+            if whole[layout.CENTROIDS] > 0:
+                arena.release(int(its[layout.LIVE]), layout.live_size(length, normal_length))
+                arena.release(int(its[layout.MODEL]), model_size(length, normal_length, int(whole[layout.CENTROIDS])))
+                arena.release(int(its[layout.CALIBRATION]), 2 * (int(whole[layout.BASE]) + calibration))
+            for i in range(int(whole[layout.STORED])):
+                arena.release(int(its[layout.EARLIER + i]), model_size(length, normal_length, int(whole[layout.STORED_CENTROIDS + i])))
             self.builds.pop(slot, None)
-        rows.clear(slots)
-        places.clear(slots)
+        self.rows.clear(slots)
+        self.places.clear(slots)
 
 
-def freeze(state: NormalModelState, shape: Shape) -> dict[str, Section]:
-    """Return the state in canonical form: sensors by key, rings from the oldest reading to the latest, models without what follows."""
+def freeze(state: NormalModelState, calibration: int) -> dict[str, Section]:
+    """Return the state in canonical form: sensors by key, rings from the oldest reading to the latest, models without what follows.
+
+    `calibration`: scores that are added to a conformal set.
+    """
     state.fit()
     order = state.keys.order()
-    rows = state.rows.freeze(order)
-    histories, rings, models, conformal = [], [], [], []
-    length, data = shape.length, state.arena.data
-    for slot, seen, centroids, held in zip(order.tolist(), *(rows[name].tolist() for name in ("seen", "centroids", "held")), strict=True):
-        history, live, model, calibration = (int(state.places[name][slot]) for name in ("history", "live", "model", "calibration"))
-        if centroids == 0:
-            histories.append(data[history : history + min(seen, shape.warm_up)])
-        else:
-            size = shape.collected - shape.calibration + held
-            conformal.append(data[calibration : calibration + size])
-            models.extend(_model_parts(data, model, centroids, shape))
-        if live >= 0:
-            head = seen % length
-            times = data[live + 4 * length : live + 5 * length]
-            rings += [
-                data[live + head : live + head + length],
-                data[live + 2 * length + head : live + 3 * length + head],
-                np.concatenate([times[head:], times[:head]]),
-            ]
-    arrays = rows | {
-        name: np.concatenate([np.zeros(0), *parts])
-        for name, parts in (("histories", histories), ("rings", rings), ("models", models), ("conformal", conformal))
-    }
+    parts: dict[str, list[Floats]] = {name: [np.zeros(0)] for name in ("histories", "rings", "models", "conformal")}
+    data = state.arena.data
+    for slot in order.tolist():
+        whole, its = state.rows["whole"][slot], state.places["where"][slot]
+        parts["histories"].append(data[its[layout.HISTORY] : its[layout.HISTORY] + whole[layout.KEPT]])
+        if whole[layout.CENTROIDS] == 0:
+            continue
+        length, normal_length = int(whole[layout.LENGTH]), int(whole[layout.NORMAL_LENGTH])
+        live, head = int(its[layout.LIVE]), int(whole[layout.SEEN]) % length
+        times = data[live + 4 * length : live + 5 * length]
+        parts["rings"] += [
+            data[live + head : live + head + length],
+            data[live + 2 * length + head : live + 3 * length + head],
+            np.roll(times, -head),
+            data[live + 5 * length : live + layout.live_size(length, normal_length)],
+        ]
+        base, held, conformal = int(whole[layout.BASE]), int(whole[layout.HELD]), int(its[layout.CALIBRATION])
+        loud = conformal + base + calibration
+        parts["conformal"] += [data[conformal : conformal + base + held], data[loud : loud + base + held]]
+        for place, centroids, live_model in _models(whole, its):
+            parts["models"] += _model_parts(data, place, centroids, length, normal_length, live_model)
+    arrays = (
+        state.rows.freeze(order) | {name: np.concatenate(found) for name, found in parts.items()} | {"clock": state.clock[:NEXT].copy()}
+    )
     return {"normal_model.keys": Section(1, state.keys.freeze()), "normal_model": Section(VERSION, arrays)}
 
 
-def thaw(sections: Mapping[str, Section], shape: Shape, key_limit: int) -> NormalModelState:
+def thaw(sections: Mapping[str, Section], calibration: int, key_limit: int) -> NormalModelState:
     """Return the state of frozen sections."""
     arrays: dict[str, NDArray[Any]] = dict(upgraded("normal_model", sections["normal_model"], VERSION, {}).arrays)
     histories, rings, models, conformal = (_Reader(arrays.pop(name)) for name in ("histories", "rings", "models", "conformal"))
     state = NormalModelState(KeyIndex.thaw(dict(sections["normal_model.keys"].arrays), key_limit))
+    state.clock[:NEXT] = arrays.pop("clock")
     state.rows.thaw(arrays)
     state.fit()
-    length, arena, places = shape.length, state.arena, state.places
-    for slot, (seen, centroids, held) in enumerate(zip(*(arrays[name].tolist() for name in ("seen", "centroids", "held")), strict=True)):
-        if centroids == 0 and seen > 0:
-            collected = min(seen, shape.warm_up)
-            room = int(block_size(collected))
-            places["history"][slot], places["room"][slot] = arena.allocate(room), room
-            _put(arena, int(places["history"][slot]), histories.take(collected))
-        if seen >= shape.warm_up:
-            live = places["live"][slot] = arena.allocate(live_size(length))
-            head = seen % length
-            readings, residuals, times = (np.roll(rings.take(length), head) for _ in range(3))
-            _put(arena, live, np.concatenate([readings, readings, residuals, residuals, times]))
-            state.counts[0] += centroids == 0
-        if centroids > 0:
-            model = places["model"][slot] = arena.allocate(model_size(length, shape.normal_length, centroids))
-            _put(arena, model, models.take(HEAD))
-            for k in range(centroids):
-                part = models.take(1 + shape.normal_length + shape.windows)
-                _put(arena, model + HEAD + k * centroid_size(length, shape.normal_length), part)
-            describe_windows(arena.data, model, centroids, length, shape.normal_length)
-            places["calibration"][slot] = arena.allocate(shape.collected)
-            _put(arena, int(places["calibration"][slot]), conformal.take(shape.collected - shape.calibration + held))
+    arena = state.arena
+    for slot in range(len(arrays["usual"])):
+        whole, its = state.rows["whole"][slot], state.places["where"][slot]
+        kept = int(whole[layout.KEPT])
+        if kept > 0:
+            its[layout.ROOM] = block_size(kept)
+            its[layout.HISTORY] = arena.allocate(int(its[layout.ROOM]))
+            _put(arena, int(its[layout.HISTORY]), histories.take(kept))
+        state.counts[0] += whole[layout.TASK] != layout.NONE
+        if whole[layout.CENTROIDS] == 0:
+            continue
+        length, normal_length = int(whole[layout.LENGTH]), int(whole[layout.NORMAL_LENGTH])
+        head = int(whole[layout.SEEN]) % length
+        readings, residuals, times = (np.roll(rings.take(length), head) for _ in range(3))
+        trail = rings.take(layout.live_size(length, normal_length) - 5 * length)
+        its[layout.LIVE] = arena.store(np.concatenate([readings, readings, residuals, residuals, times, trail]))
+        base, held = int(whole[layout.BASE]), int(whole[layout.HELD])
+        its[layout.CALIBRATION] = arena.allocate(2 * (base + calibration))
+        _put(arena, int(its[layout.CALIBRATION]), conformal.take(base + held))
+        _put(arena, int(its[layout.CALIBRATION]) + base + calibration, conformal.take(base + held))
+        thawed = [
+            _thaw_model(arena, models, centroids, length, normal_length, live_model) for _, centroids, live_model in _models(whole, its)
+        ]
+        its[layout.MODEL] = thawed[0]
+        its[layout.EARLIER : layout.EARLIER + len(thawed) - 1] = thawed[1:]
     return state
+
+
+def _models(whole: Ints, its: Ints) -> Iterator[tuple[int, int, bool]]:
+    """Place, centroids, and whether it is in force, of a sensor's models: the one in force, then the stored ones."""
+    yield int(its[layout.MODEL]), int(whole[layout.CENTROIDS]), True
+    for i in range(min(int(whole[layout.STORED]), layout.STORED_MOST)):
+        yield int(its[layout.EARLIER + i]), int(whole[layout.STORED_CENTROIDS + i]), False
+
+
+def _model_parts(data: Floats, model: int, centroids: int, length: int, normal_length: int, in_force: bool) -> list[Floats]:
+    """Head, and of each centroid weight, itself and, in force, its dot products; what is known of its windows is made again."""
+    head = data[model : model + HEAD].copy()
+    head[NEAREST] = head[SD] = 0.0  # scratch of the latest distance
+    if not in_force:
+        head[PEAK] = 0.0
+    size, kept = centroid_size(length, normal_length), 1 + normal_length + (normal_length - length + 1 if in_force else 0)
+    starts = [model + HEAD + k * size for k in range(centroids)]
+    return [head, *(data[start : start + kept] for start in starts)]
+
+
+def _thaw_model(arena: Arena, models: _Reader, centroids: int, length: int, normal_length: int, in_force: bool) -> int:
+    model = arena.allocate(model_size(length, normal_length, centroids))
+    _put(arena, model, models.take(HEAD))
+    kept = 1 + normal_length + (normal_length - length + 1 if in_force else 0)
+    for k in range(centroids):
+        _put(arena, model + HEAD + k * centroid_size(length, normal_length), models.take(kept))
+    describe_windows(arena.data, model, centroids, length, normal_length)
+    return model
 
 
 class _Reader:
@@ -177,12 +200,3 @@ class _Reader:
 
 def _put(arena: Arena, start: int, values: Floats) -> None:
     arena.data[start : start + len(values)] = values
-
-
-def _model_parts(data: Floats, model: int, centroids: int, shape: Shape) -> list[Floats]:
-    """Head, and of each centroid weight, itself and dot products; what is known of its windows is made again."""
-    head = data[model : model + HEAD].copy()
-    head[NEAREST] = 0.0  # scratch of the latest distance
-    size = centroid_size(shape.length, shape.normal_length)
-    starts = [model + HEAD + k * size for k in range(centroids)]
-    return [head, *(data[start : start + 1 + shape.normal_length + shape.windows] for start in starts)]

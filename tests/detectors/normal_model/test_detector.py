@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,9 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.hardness.null_models import fit_autoregression
-from detectors.normal_model.detector import MOST_RANKED, NormalModelDetector, build_for_sensor
+from detectors.normal_model.detector import MOST_RANKED, NormalModelDetector
+from detectors.normal_model.fold import AMPLITUDE, SHAPE
 from detectors.normal_model.join import join_distances
-from detectors.protocol import LATE, NOT_A_NUMBER, REPEATED, Columns, Verdicts, admit, fold
+from detectors.normal_model.ladder import climb
+from detectors.normal_model.layout import HELD, RANKED
+from detectors.normal_model.rolling import model_of_block
+from detectors.protocol import LATE, NO_LOOK, NOT_A_NUMBER, REPEATED, ROW, TEST, Columns, Verdicts, admit, fold
 from state.draws import SPREAD_BUILDS, draw
 from state.keys import PackedKeys
 from state.snapshot import pack, unpack
@@ -47,31 +52,64 @@ def in_force(detector, state, slot=0):
     return detector.warm_up + detector.hand_over_lag + spread
 
 
+def alarming(verdicts, test):
+    """Whether an alarm of this channel stands at each row."""
+    rows = np.zeros(len(verdicts), np.bool_)
+    rows[verdicts.alarms.places[verdicts.alarms.places[:, TEST] == test, ROW]] = True
+    return rows
+
+
 def built_by(detector, values, state):
-    return build_for_sensor(
-        values[: detector.warm_up], length=12, normal_length=36, sample_rate=0.4, centroids=detector.centroids,
-        most_distances=MOST_RANKED - detector.calibration, key_hash=int(state.keys.hashes[0]), triggered=detector.warm_up - 1,
-    )  # fmt: skip
+    built = climb(values[: detector.warm_up], detector._recipe, [], first=0, key_hash=int(state.keys.hashes[0]), triggered=0)
+    return model_of_block(built.model.block, built.model.centroids, 12, 36)
 
 
 def test_the_stream_says_what_the_naive_rule_says_of_the_batch_join():
     detector, values = NormalModelDetector(**SMALL), with_pause()
     verdicts, state = judged(detector, readings(values))
-    built = built_by(detector, values, state)
-    ready = in_force(detector, state) + detector.calibration
-    distances = join_distances(values, built.model, 12)[np.arange(len(values)) - 11]
-    earlier = [*join_distances(values[:200], built.model, 12).tolist(), *distances[ready - detector.calibration : ready].tolist()]
+    model = built_by(detector, values, state)
+    force = in_force(detector, state)
+    ready = force + detector.calibration
+    distances = join_distances(values, model, 12)[np.arange(len(values)) - 11]
+    amplitudes = np.array(
+        [
+            naive.amplitude(values[row - 11 : row + 1].tolist(), model.spread, model.floor) if row >= 11 else np.nan
+            for row in range(len(values))
+        ]
+    )
+    calibration = np.arange(force, ready)
+    earlier = [*join_distances(values[:200], model, 12).tolist(), *distances[calibration].tolist()]
+    louder = [*amplitudes[11:200].tolist(), *amplitudes[calibration].tolist()]
     assert verdicts.not_ready.sum() == ready
-    assert np.isnan(verdicts.score[:ready]).all()
-    np.testing.assert_allclose(verdicts.score[ready:], distances[ready:], rtol=1e-9)
+    assert np.isnan(verdicts.score[:force]).all()
+    assert np.isnan(verdicts.p_value[:ready]).all()
+    np.testing.assert_allclose(verdicts.score[force:], distances[force:], rtol=1e-9)
+    np.testing.assert_allclose(verdicts.evidence["amplitude"][force:], amplitudes[force:], rtol=1e-9, atol=1e-9)
     alike = [score for score in earlier if score < np.sqrt(12) * (1 - 1e-6)]
     earlier = alike if len(alike) >= 15 / 16 * len(earlier) else earlier
+    shape, amplitude = alarming(verdicts, SHAPE), alarming(verdicts, AMPLITUDE)
     for row in range(ready, len(values)):
-        p_value, threshold = naive.sensor_verdict(earlier, verdicts.score[row], detector.epsilon)
-        assert verdicts.p_value[row] == pytest.approx(p_value, abs=1.01 / len(earlier))
+        p_shape, threshold = naive.sensor_verdict(earlier, verdicts.score[row], detector.epsilon / 2)
+        p_amplitude, _ = naive.sensor_verdict(louder, verdicts.evidence["amplitude"][row], detector.epsilon / 2)
+        rounding = 2.02 / len(earlier)
+        assert verdicts.p_value[row] == pytest.approx(min(1.0, 2 * p_shape, 2 * p_amplitude), abs=rounding)
         assert verdicts.threshold[row] == pytest.approx(threshold, rel=1e-9)
-        assert verdicts.alert[row] == (verdicts.score[row] > verdicts.threshold[row]) == (verdicts.p_value[row] <= detector.epsilon)
-    assert verdicts.alert[605:640].any()
+        assert shape[row] == (verdicts.score[row] > verdicts.threshold[row])
+        assert verdicts.alert[row] == (shape[row] or amplitude[row]) == (verdicts.p_value[row] <= detector.epsilon)
+    assert shape[605:640].any()
+    assert amplitude[605:640].any()
+
+
+def test_a_wave_of_the_right_shape_and_a_quarter_of_its_size_alarms_by_its_amplitude_alone():
+    detector, values = NormalModelDetector(**SMALL), wave(800, noise=0.02)
+    values[600:648] *= 0.25
+    verdicts, _ = judged(detector, readings(values))
+    assert alarming(verdicts, AMPLITUDE)[612:648].all()
+    assert alarming(verdicts, SHAPE)[612:648].mean() < 0.5
+    number = int(np.flatnonzero(verdicts.alarms.places[:, TEST] == AMPLITUDE)[-1])
+    explanation = detector.explain(verdicts.alarms, number)
+    assert "times the model's" in explanation.reasons[0]
+    assert all(any(c.isdigit() for c in reason) for reason in explanation.reasons)
 
 
 def test_a_stretch_of_the_model_is_no_subsequence_of_another_sensor():
@@ -90,9 +128,9 @@ def test_anomalies_among_the_calibration_do_not_hide_later_ones():
     values[250:265] = 0.0
     detector = NormalModelDetector(**SMALL | {"calibration": 300})
     verdicts, state = judged(detector, readings(values))
-    rows = state.rows
-    assert 0 < detector.freeze(state)["normal_model"].arrays["ranked"][0] < len(detector.freeze(state)["normal_model"].arrays["conformal"])
-    assert rows["held"][0] == 300
+    whole = state.rows["whole"][0]
+    assert 0 < whole[RANKED] < len(detector.freeze(state)["normal_model"].arrays["conformal"]) // 2
+    assert whole[HELD] == 300
     assert verdicts.alert[911:930].all()
 
 
@@ -175,18 +213,47 @@ def test_how_readings_are_cut_and_where_the_state_is_frozen_changes_nothing(data
     assert pack(detector.freeze(state)) == pack(detector.freeze(whole))
 
 
-def test_late_repeated_and_unreadable_readings_are_named_and_change_nothing():
+def test_late_and_repeated_readings_are_named_and_change_nothing():
     detector, values = NormalModelDetector(**SMALL), with_pause()
     reference, whole = judged(detector, readings(values))
-    columns = readings(np.concatenate([values[:500], [7.0, 8.0, np.nan], values[500:]]))
-    columns.at[503:] -= 3_000_000
-    columns.at[500:503] = columns.at[499] + np.array([0, -1, 1])
+    columns = readings(np.concatenate([values[:500], [7.0, 8.0], values[500:]]))
+    columns.at[502:] -= 2_000_000
+    columns.at[500:502] = columns.at[499] + np.array([0, -1])
     verdicts, state = judged(detector, columns)
-    assert verdicts.reason[500:503].tolist() == [REPEATED, LATE, NOT_A_NUMBER]
-    assert np.isnan(verdicts.score[500:503]).all()
-    np.testing.assert_array_equal(np.delete(verdicts.score, [500, 501, 502]), reference.score)
+    assert verdicts.reason[500:502].tolist() == [REPEATED, LATE]
+    assert np.isnan(verdicts.score[500:502]).all()
+    np.testing.assert_array_equal(np.delete(verdicts.score, [500, 501]), reference.score)
     kept, meant = detector.freeze(state)["normal_model"].arrays, detector.freeze(whole)["normal_model"].arrays
     assert all(kept[name].tobytes() == meant[name].tobytes() for name in meant)
+
+
+@pytest.mark.parametrize("interruption", ["not a number", "a gap"])
+def test_after_an_interruption_there_is_no_score_until_a_whole_window_has_come_and_then_the_very_same(interruption):
+    detector, values = NormalModelDetector(**SMALL), with_pause()
+    reference, _ = judged(detector, readings(values))
+    columns = readings(values)
+    if interruption == "not a number":
+        columns = readings(np.concatenate([values[:500], [np.nan], values[500:]]))
+        verdicts, _ = judged(detector, columns)
+        assert verdicts.reason[500] == NOT_A_NUMBER
+        assert np.isnan(verdicts.score[500])
+        score, reason = np.delete(verdicts.score, 500), np.delete(verdicts.reason, 500)
+    else:
+        columns.at[500:] += 21_000_000
+        verdicts, _ = judged(detector, columns)
+        score, reason = verdicts.score, verdicts.reason
+    assert (reason[500:511] == NO_LOOK).all()
+    assert np.isnan(score[500:511]).all()
+    np.testing.assert_array_equal(score[:500], reference.score[:500])
+    np.testing.assert_allclose(score[511:], reference.score[511:], rtol=1e-12)
+
+
+def test_a_gap_within_the_setting_interrupts_nothing():
+    detector, values = NormalModelDetector(**SMALL), with_pause()
+    columns = readings(values)
+    columns.at[500:] += 15_000_000
+    verdicts, _ = judged(detector, columns)
+    assert not (verdicts.reason == NO_LOOK).any()
 
 
 def test_an_evicted_sensor_begins_anew_and_gives_its_room_back():
@@ -204,10 +271,10 @@ def test_an_evicted_sensor_begins_anew_and_gives_its_room_back():
 
 def test_a_sensor_with_one_centroid_takes_less_than_24_KiB_beside_its_conformal_set():
     detector = NormalModelDetector()
-    _, state = judged(detector, readings(wave(4000)))
+    _, state = judged(detector, readings(wave(12_000)))
     section = detector.freeze(state)["normal_model"]
     assert sum(section.arrays[name].nbytes for name in section.arrays if name != "conformal") <= 24 * 1024
-    assert section.arrays["conformal"].nbytes <= 8 * MOST_RANKED
+    assert section.arrays["conformal"].nbytes <= 2 * 8 * MOST_RANKED
 
 
 def test_hardness_is_the_norm_of_the_null_models_residuals():
@@ -254,17 +321,18 @@ def test_an_alert_shows_subsequence_and_normal_stretch_within_8_kB(length):
 def test_the_nearest_stretch_shown_is_at_the_distance_said():
     detector = NormalModelDetector(**SMALL)
     verdicts, _ = judged(detector, readings(with_pause()))
-    for row in np.flatnonzero(verdicts.alert):
-        detail = alarms.detail_at(verdicts, row)
-        own, nearest = naive.z_normalised(detail[14:26].tolist()), naive.z_normalised(detail[26:38].tolist())
+    for number in np.flatnonzero(verdicts.alarms.places[:, TEST] == SHAPE):
+        row, detail = verdicts.alarms.places[number, ROW], verdicts.alarms.detail_of(number)
+        own, nearest = naive.z_normalised(detail[-24:-12].tolist()), naive.z_normalised(detail[-12:].tolist())
         if detail[3] > detail[6]:
             assert naive.euclidean(own, nearest) == pytest.approx(verdicts.score[row], rel=1e-6)
 
 
 @pytest.mark.parametrize(("setting", "value"), [
     ("length", 5), ("normal_length", 11), ("warm_up", 71), ("calibration", 11), ("calibration", 5000), ("epsilon", 1.5),
-    ("sample_rate", 0.0), ("centroids", 0), ("hand_over_lag", -1), ("hand_over_spread", 0), ("quiet_units", -1), ("key_limit", 0),
+    ("sample_rate", 0.0), ("rebuilds", [5, 5]), ("gap", -1.0), ("silence", float("inf")), ("centroids", 0), ("hand_over_lag", -1),
+    ("hand_over_spread", 0), ("quiet_units", -1), ("key_limit", 0),
 ])  # fmt: skip
 def test_a_bad_setting_is_named(setting, value):
-    with pytest.raises(ValueError, match=f"{setting} = {value}: wanted"):
+    with pytest.raises(ValueError, match=re.escape(f"{setting} = {value}: wanted")):
         NormalModelDetector(**SMALL | {setting: value})
