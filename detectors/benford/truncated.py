@@ -81,7 +81,8 @@ def _climb(t1, t2, strata, on_border, work):  # type: ignore[no-untyped-def]
             if on_border or s2 < 0.0:
                 tried, g1, g2, h11, h12, h22 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
                 for k in range(len(strata)):
-                    n, mean, square, a, b = strata[k]
+                    n, mean, square = strata[k, 0], strata[k, 1], strata[k, 2]
+                    a, b = strata[k, 3], strata[k, 4]
                     if on_border and ((a == -math.inf and s1 <= 0.0) or (b == math.inf and s1 >= 0.0)):
                         tried = -math.inf
                         break
@@ -136,7 +137,9 @@ def maximise(moments, bounds, out):  # type: ignore[no-untyped-def]
         if moments[k, COUNT] > 0.0:
             y = (moments[k, MEAN] - mean) / scale
             a, b = (bounds[k, 0] - mean) / scale, (bounds[k, 1] - mean) / scale
-            strata[used] = moments[k, COUNT], y, y * y + moments[k, M2] / (moments[k, COUNT] * scale * scale), a, b
+            strata[used, 0], strata[used, 1] = moments[k, COUNT], y
+            strata[used, 2] = y * y + moments[k, M2] / (moments[k, COUNT] * scale * scale)
+            strata[used, 3], strata[used, 4] = a, b
             open_below, open_above = open_below or a == -math.inf, open_above or b == math.inf
             low, high = min(low, a), max(high, b)
             used += 1
