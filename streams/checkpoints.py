@@ -257,7 +257,7 @@ class Checkpoints:
             raise Parked(
                 Cause.GROUP_LOST,
                 f"the group has no position of {self._where}, though there are checkpoints: it was deleted, or its offsets expired. "
-                "`nilometer state reset` the partition to start anew, or commit the name of its last checkpoint",
+                "`nilometer state reset --keep` the partition to go on from its last checkpoint",
             )
 
     @property

@@ -32,11 +32,12 @@ class Generation(NamedTuple):
     generation: int
 
 
-class Begin(msgspec.Struct, frozen=True, tag_field="kind", tag="begin"):
-    """An owner begins; the source reached to `end`."""
+class Begin(msgspec.Struct, frozen=True, tag_field="kind", tag="begin", omit_defaults=True):
+    """An owner begins; the source reached to `end`. In a reset by hand, `keeps`: what was adopted before is still in force."""
 
     generation: Generation
     end: int
+    keeps: bool = False
 
 
 class Adoption(msgspec.Struct, frozen=True, tag_field="kind", tag="cut"):
@@ -154,7 +155,7 @@ class CutLog:
             raise Parked(
                 Cause.GROUP_LOST,
                 f"the cut log {self.place[0]}/{self.place[1]} is at generation {before.generation}, the group at {generation}: "
-                "if the group was deleted, `nilometer state reset` the partition (its generations begin anew)",
+                "if the group was deleted, its generations begin anew: `nilometer state reset --keep` the partition",
             )
         at = await (await self.store.append(self.place, None, encode(Begin(mine, end))))
         begun = await self.catch_up(to=at)

@@ -124,7 +124,7 @@ class Tenure:
             raise Parked(
                 Cause.GROUP_LOST,
                 f"the group has no position of {self.cuts.source[0]}/{self.cuts.source[1]}, though its cut log has begun: the group was "
-                "deleted, or its offsets expired. `nilometer state reset` the partition to start anew",
+                "deleted, or its offsets expired. `nilometer state reset` the partition to start anew, with --keep to forget nothing",
             )
         self.part.next = await self.checkpoints.store.source_begin(self.cuts.source)
         await self.checkpoints.write(Frozen(self.part.next, self.part.pieces(), self.cuts.position), self.generation, lambda: None)

@@ -46,15 +46,20 @@ def reset(
     partition: Annotated[int, typer.Option("--partition", metavar="N", min=0, help="The partition to begin anew.", show_default=False)],
     at: Annotated[int | None, typer.Option("--at", metavar="OFFSET", min=0, help="Begin there, not at the group's position.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Yes, what the partition has learnt may be forgotten.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Forget nothing: go on from the last checkpoint, in a new epoch.")] = False,
     config: ConfigFile = None,
 ) -> None:
     """Let a partition begin anew with nothing learnt: the way out when it is parked and nothing else helps.
 
     It goes on from the group's position, or from the beginning of the source where there is none that the source still holds.
-    Stop every worker first, and use their configuration. What was said behind that offset may be said once more, and otherwise.
+    What was said behind that offset may be said once more, and otherwise. With --keep it goes on from its last checkpoint and
+    forgets nothing: the way out when the group was deleted, or its offsets expired, and its generations begin anew.
+    Stop every worker first, and use their configuration.
     """
     settings = settings_of(config)
     known(stream)
+    if keep and at is not None:
+        raise UserError("--keep goes on from the last checkpoint: --at has no say in it")
     from streams import topics
     from streams.cli import brokers, cold, reading
 
@@ -67,6 +72,10 @@ def reset(
             if partitions(client, settings.kafka.prefix + topic) != many:
                 raise UserError(f"{settings.kafka.prefix}{topic} has not as many partitions as {source}: nilometer topics check")
         cold.refuse_members(client, settings)
+        if keep:
+            epoch, name, start = cold.keep(client, consumer, settings, stream, partition)
+            typer.echo(f"{source}/{partition} goes on from checkpoint {name} at {start} (epoch {epoch}); start the workers")
+            return
         start = cold.start(client, consumer, settings, (source, partition), at)
         if not yes:
             raise UserError(f"{source}/{partition} would begin anew at {start} with nothing learnt: say so with --yes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -12,13 +13,15 @@ from streams.cli.topics import Streams, enabled
 if TYPE_CHECKING:
     from config.settings import Settings
 
-COLUMNS = ("partition", "end", "committed", "lag", "checkpoint")
+COLUMNS = ("partition", "end", "committed", "lag", "age", "checkpoint")
+WINDOW = 64  # records at the end of a checkpoint topic that are looked at first for a manifest
 
 
 def status(config: ConfigFile = None, streams: Streams = None) -> None:
-    """Say what is there: topics, per partition the log's end, the last checkpoint's offset, the lag behind it, its name; workers.
+    """Say what is there: topics, per partition the log's end, the last checkpoint's offset, the lag behind it, its age, its name; workers.
 
-    The lag is counted from the checkpoint, which is made every `checkpoint.interval`: a worker is ahead of it.
+    The lag is counted from the checkpoint, which is made every `checkpoint.interval` if there was something to fold: a worker is
+    ahead of it.
     """
     settings = settings_of(config, enabled(streams))
     from streams.cli import brokers, reading
@@ -51,15 +54,45 @@ def _stream(name: str, settings: Settings, there: dict[str, int | None], consume
         return [f"{name}: no source topic"]
     places = [TopicPartition(topic, number) for number in range(many)]
     ends = consumer.end_offsets(places)
-    return [f"{name}: {topic}", *table([row(place.partition, ends[place], committed.get(place)) for place in places])]
+    shelves = settings.kafka.prefix + topics.checkpoints(name)
+    rows = []
+    for place in places:
+        at = committed.get(place)
+        named = at.metadata if at is not None and at.offset >= 0 else ""
+        made = made_at(consumer, shelves, place.partition, named) if named and there[shelves] else None
+        rows.append(row(place.partition, ends[place], at, None if made is None else max(0.0, time.time() - made)))
+    return [f"{name}: {topic}", *table(rows)]
 
 
-def row(number: int, end: int, committed: Any) -> tuple[str, ...]:
-    """A partition's line: what the group has not said is a dash."""
+def made_at(consumer: Any, topic: str, partition: int, name: str) -> float | None:
+    """When a checkpoint's manifest was written, in epoch seconds; None if it is not there.
+
+    Behind it stand no more than the tombstones of an older one and the chunks of the next: the topic is read from behind.
+    """
+    from kafka import TopicPartition
+
+    from streams.cli import reading
+    from streams.manifest import MANIFEST, chunk_key
+
+    tp, key, window = TopicPartition(topic, partition), chunk_key(name, MANIFEST), WINDOW
+    begin, end = consumer.beginning_offsets([tp])[tp], consumer.end_offsets([tp])[tp]
+    while end > begin:
+        start = max(begin, end - window)
+        for record in reading.to_end(consumer, topic, partition, start):
+            if record.key == key and record.value is not None:
+                return float(record.timestamp) / 1000.0
+        if start == begin:
+            break
+        window *= 4
+    return None
+
+
+def row(number: int, end: int, committed: Any, age: float | None = None) -> tuple[str, ...]:
+    """A partition's line: what is not known is a dash."""
     if committed is None or committed.offset < 0:
-        return (str(number), str(end), "-", str(end), "-")
-    lag = max(0, end - committed.offset)
-    return (str(number), str(end), str(committed.offset), str(lag), committed.metadata or "none named: somebody moved it")
+        return (str(number), str(end), "-", str(end), "-", "-")
+    lag, named = max(0, end - committed.offset), committed.metadata or "none named: somebody moved it"
+    return (str(number), str(end), str(committed.offset), str(lag), "-" if age is None else f"{age:.0f}s", named)
 
 
 def table(rows: list[tuple[str, ...]]) -> list[str]:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 import uuid
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
+from unittest import mock
 
+import pytest
+
+from streams.cli.main import main
 from tests.kafka.broker import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,6 +35,15 @@ def nilometer(*arguments, **environment):
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def here(*arguments, code=0, **environment):
+    """The output of a command in this process: one of its own takes seconds to import what it needs."""
+    said = io.StringIO()
+    with mock.patch.dict(os.environ, environment), redirect_stdout(said), redirect_stderr(said), pytest.raises(SystemExit) as end:
+        main(list(arguments))
+    assert (end.value.code or 0) == code, said.getvalue()
+    return said.getvalue()
 
 
 def done(process, code=0):
@@ -67,6 +83,38 @@ def working(environment):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@contextmanager
+def parked(environment, seconds=60.0):
+    """A worker that says of the only stream why partitions are parked: reasons by number; stopped in order at the end."""
+    process = nilometer("worker", **environment)
+    try:
+        end = time.monotonic() + seconds
+        while not (why := readiness(environment).get("parked")):
+            assert process.poll() is None, process.stdout.read()
+            assert time.monotonic() < end, "nothing is parked"
+            time.sleep(0.05)
+        (reasons,) = why.values()
+        yield reasons
+        process.send_signal(signal.SIGTERM)
+        done(process)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def readiness(environment):
+    """What a worker's /readyz says, ready or not; nothing where it does not answer."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{environment['NILOMETER_METRICS__PORT']}/readyz", timeout=2) as answer:
+            return json.loads(answer.read())
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return json.loads(refused.read())
+    except OSError:
+        return {}
 
 
 def wait_ready(process, environment, seconds=60.0):

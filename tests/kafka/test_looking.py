@@ -10,17 +10,25 @@ import msgspec
 import pytest
 from kafka import KafkaProducer
 
+from config.load import load
 from streams import topics
+from streams.app import definition
+from streams.cli import brokers, reading
+from streams.cli.cold import group_of
+from streams.cli.status import made_at
 from streams.cut_log import Adoption, Begin, Generation, decode, encode
 from streams.dead_letters import DeadLetter
+from streams.manifest import Shelf
+from streams.store import Stored
+from streams.topic_settings import wanted_topics
 from streams.transport.kafka_logs import KafkaLogs
-from tests.kafka.commands import done, installation, nilometer, working
+from tests.kafka.commands import here, installation, parked, working
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def run(*arguments, code=0, **environment):
-    return done(nilometer(*arguments, **environment), code).splitlines()
+    return here(*arguments, code=code, **environment).splitlines()
 
 
 def send(environment, topic, *records):
@@ -44,16 +52,13 @@ def letter(environment, offset, reason, value, topic="sensor.readings"):
     return 0, made.key, made.body(), made.headers()
 
 
-def test_commands_that_look_say_in_a_line_that_there_is_no_broker():
+def test_commands_that_look_say_in_a_line_that_there_is_no_broker(monkeypatch):
+    monkeypatch.setattr(brokers, "PATIENCE_MS", 1_000)
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         environment = {"NILOMETER_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{nobody.getsockname()[1]}"}
-        commands = [
-            nilometer(*line.split(), **environment)
-            for line in ("status", "state cuts sensors", "dead-letters list", "dead-letters redrive")
-        ]
-        for command in commands:
-            (line,) = done(command, 2).splitlines()
+        for command in ("status", "state cuts sensors", "dead-letters list", "dead-letters redrive"):
+            (line,) = run(*command.split(), code=2, **environment)
             assert line.startswith(f"nilometer: cannot reach Kafka at {environment['NILOMETER_KAFKA__BOOTSTRAP_SERVERS']}")
 
 
@@ -104,28 +109,48 @@ def test_the_cuts_that_count_are_printed_as_backtest_takes_them(kafka):
 
 def test_status_shows_topics_offsets_checkpoints_and_workers(kafka):
     with installation(kafka, "sensors", NILOMETER_CHECKPOINT__INTERVAL="1") as environment:
+        many = len(wanted_topics(load(environment=environment), ["sensors"]))
         lines = run("status", **environment)
-        assert lines[0] == "topics: 0 of 7 are there"
+        assert lines[0] == f"topics: 0 of {many} are there"
         assert "sensors: no source topic" in lines
         assert lines[-1] == "workers: 0"
         run("topics", "create", **environment)
         reading = b'{"sensor_id": "p-1", "at": 1700000000, "value": 1.0}'
         send(environment, "sensor.readings", (1, b"p-1", reading, []), (1, b"p-1", reading, []))
         lines = run("status", **environment)
-        assert lines[0] == "topics: 7 of 7 are there"
-        assert lines[4].split() == ["1", "2", "-", "2", "-"]
+        assert lines[0] == f"topics: {many} of {many} are there"
+        assert line_of(lines, 1) == ["1", "2", "-", "2", "-", "-"]
         with working(environment):
-            end = time.monotonic() + 20
-            while True:
-                lines = run("status", **environment)
-                number, reached, committed, lag, checkpoint = lines[4].split()
-                if committed == "2":
-                    break
-                assert time.monotonic() < end, lines
+            lines = checkpointed(environment, "2")
+            number, reached, _, lag, age, checkpoint = line_of(lines, 1)
             assert (number, reached, lag) == ("1", "2", "0")
             assert checkpoint.count("/") == 1
+            assert 0 <= int(age.removesuffix("s")) < 60
+            time.sleep(2.5)
+            again = line_of(run("status", **environment), 1)
+            assert again[-1] == checkpoint  # nothing has come since, so none was made
+            assert int(again[4].removesuffix("s")) >= 2
             assert lines[5].startswith("workers: 1 (the group is ")
             assert lines[6].endswith(": sensors 0,1")
+
+
+def line_of(lines, number):
+    """The line of a partition, in words."""
+    (line,) = [line.split() for line in lines if line.split()[0] == str(number)]
+    return line
+
+
+def test_the_age_of_a_checkpoint_is_found_behind_many_tombstones(kafka):
+    with installation(kafka, "errors") as environment:
+        run("topics", "create", **environment)
+        topic = environment["NILOMETER_KAFKA__PREFIX"] + topics.checkpoints("errors")
+        behind = [(0, b"old/%d/%d" % (i, i), None, []) for i in range(100)]
+        send(environment, topics.checkpoints("errors"), (0, b"ab/3/0", b"chunk", []), (0, b"ab/3/m", b"manifest", []), *behind)
+        settings = load(environment=environment)
+        with brokers.admin(settings), reading.reader(settings) as consumer:
+            assert 0.0 <= time.time() - made_at(consumer, topic, 0, "ab/3") < 60.0
+            assert made_at(consumer, topic, 0, "ab/33") is None
+            assert made_at(consumer, topic, 1, "ab/3") is None
 
 
 def test_a_parked_partition_is_reset_and_goes_on(kafka):
@@ -153,11 +178,40 @@ def test_a_parked_partition_is_reset_and_goes_on(kafka):
         assert Begin(Generation(1, 0), 3) in log
 
 
-def checkpointed(environment, offset, line=4):
+def test_a_group_that_was_deleted_is_gone_on_from_the_last_checkpoint(kafka):
+    with installation(kafka, "errors", NILOMETER_CHECKPOINT__INTERVAL="1") as environment:
+        run("topics", "create", **environment)
+        event = b'{"source_id": "m", "at": 1700000000, "error": 0.5, "hardness": 0.5}'
+        send(environment, "model.errors", *[(1, b"m", event, [])] * 3)
+        arguments = ("state", "reset", "errors", "--keep", "--partition")
+        assert "holds no checkpoint that can be gone on from" in run(*arguments, "1", code=2, **environment)[0]
+        with working(environment):
+            checkpointed(environment, "3")
+        settings = load(environment=environment)
+        with brokers.admin(settings) as client:
+            client.delete_groups([group_of(settings)])
+        with parked(environment) as why:
+            assert "the group has no position" in why["1"]
+            assert "`nilometer state reset --keep` the partition" in why["1"]
+        assert "--at has no say" in run(*arguments, "1", "--at", "2", code=2, **environment)[0]
+        for number, offset in (("0", 0), ("1", 3)):
+            (line,) = run(*arguments, number, **environment)
+            assert f"model.errors/{number} goes on from checkpoint" in line
+            assert f" at {offset} (epoch 1)" in line
+        with working(environment):  # ready: nothing is parked
+            send(environment, "model.errors", (1, b"m", event, []))
+            name = line_of(checkpointed(environment, "4"), 1)[-1]
+        shelf = Shelf(Stored(r.offset, r.key, r.value) for r in lying(environment, topics.checkpoints("errors"), 1))
+        part = definition("errors", settings).partition(1)
+        part.thaw(shelf.data(name, shelf.manifest(name)))
+        assert part.counts.events == 4  # nothing was forgotten, and nothing counted twice
+
+
+def checkpointed(environment, offset):
     """Wait until the group's position of partition 1 is there, with a checkpoint."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 40
     while True:
         lines = run("status", **environment)
-        if lines[line].split()[2] == offset:
+        if line_of(lines, 1)[2] == offset:
             return lines
         assert time.monotonic() < end, lines
