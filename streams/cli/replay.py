@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from streams.layouts import TableBatch
 
 DELIVERY_SECONDS = 60.0  # how long a broker that is away is waited for
+Speed = Annotated[
+    float | None, typer.Option("--speed", min=0, help="Event time over time: 1 as it happened, 3600 an hour a second. Without: flat out.")
+]
+LabelDelay = Annotated[
+    str, typer.Option("--label-delay", metavar="TIME", help="How late labels come: 7d, 12h, 30m, 10s (only for card.labels).")
+]
 
 
 def replay(
@@ -24,12 +30,8 @@ def replay(
     topic: Annotated[
         str, typer.Option("--topic", metavar="T", help="The topic, without the prefix: sensor.readings, … or card.labels (column label).")
     ],
-    speed: Annotated[
-        float | None, typer.Option(min=0, help="Event time over time: 1 as it happened, 3600 an hour a second. Without: flat out.")
-    ] = None,
-    label_delay: Annotated[
-        str, typer.Option(metavar="TIME", help="How late labels come: 7d, 12h, 30m, 10s (only for card.labels).")
-    ] = "7d",
+    speed: Speed = None,
+    label_delay: LabelDelay = "7d",
     config: ConfigFile = None,
 ) -> None:
     """Send a file's rows to a source topic, keyed and dealt to partitions as Kafka's clients do (murmur2), stamped with now.
@@ -37,16 +39,25 @@ def replay(
     Rows that cannot be read are sent as they are: the worker's dead letters say why. Event times may be years back: the records
     themselves are stamped with the present, or the topic's retention would delete them.
     """
-    settings = settings_of(config)
+    send(file, topic, speed, label_delay, settings_of(config))
+
+
+def stream_of(topic: str) -> str:
+    """The stream whose rows, or whose rows' labels, a topic takes."""
     from streams.topics import CARD_LABELS, SOURCES
 
-    stream = {source: name for name, source in SOURCES.items()}.get(topic)
-    if topic == CARD_LABELS:
-        stream, delay = "cards", _duration(label_delay)
-    elif stream is None:
-        raise UserError(f"--topic {topic}: wanted one of {', '.join((*SOURCES.values(), CARD_LABELS))}")
-    else:
-        delay = None
+    streams = {source: name for name, source in SOURCES.items()} | {CARD_LABELS: "cards"}
+    if topic not in streams:
+        raise UserError(f"--topic {topic}: wanted one of {', '.join(streams)}")
+    return streams[topic]
+
+
+def send(file: Path, topic: str, speed: float | None, label_delay: str, settings: Settings) -> None:
+    """Send a file's rows to a topic (its name without the prefix), and say how many and how fast."""
+    from streams.topics import CARD_LABELS
+
+    stream = stream_of(topic)
+    delay = _duration(label_delay) if topic == CARD_LABELS else None
     if speed == 0:
         raise UserError("--speed 0: wanted more; leave it out to send flat out")
     started = time.monotonic()

@@ -1,13 +1,16 @@
-"""`nilometer simulate`: the papers' simulators, seeded, to a file that backtest and replay read."""
+"""`nilometer simulate`: the papers' simulators, seeded, to a file that backtest and replay read, or to a topic as replay would."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streams.cli.options import ConfigFile, settings_of
+from streams.cli.replay import LabelDelay, Speed, send, stream_of
 from streams.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,14 +18,17 @@ if TYPE_CHECKING:
 
     from streams.simulators.cards import Tables
 
-commands = typer.Typer(no_args_is_help=True, help="Simulate sensors, cards or postings to a file, the same for the same seed.")
-Out = Annotated[Path, typer.Option(help="File to write, .csv or .parquet.", dir_okay=False)]
+commands = typer.Typer(no_args_is_help=True, help="Simulate sensors, cards or postings to a file or a topic, the same for the same seed.")
+Out = Annotated[Path | None, typer.Option(help="File to write, .csv or .parquet.", dir_okay=False)]
+Topic = Annotated[str | None, typer.Option("--topic", metavar="T", help="Send to this topic instead, as replay would: sensor.readings, …")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same data.")]
 
 
 @commands.command()
 def sensors(
-    out: Out,
+    out: Out = None,
+    topic: Topic = None,
+    speed: Speed = None,
     seed: Seed = 0,
     sensors: Annotated[int, typer.Option(min=1, help="How many sensors.")] = 1,
     points: Annotated[int, typer.Option(min=1, help="Readings of each.")] = 100_000,
@@ -30,12 +36,13 @@ def sensors(
     noise: Annotated[float, typer.Option(min=0, help="Noise, per cent of the sine's spread.")] = 5.0,
     length: Annotated[int, typer.Option(min=2, help="Readings of an anomaly.")] = 200,
     period: Annotated[int, typer.Option(min=2, help="Readings of the normal period.")] = 100,
+    config: ConfigFile = None,
 ) -> None:
     """Sines on a random walk with stretches of another frequency: SRW-[anomalies]-[noise]-[length] of the NorM paper."""
     from streams.simulators.sensors import simulate_sensors
 
-    _write(
-        out,
+    _deliver(
+        "sensors", out, topic, speed, "", config,
         lambda: simulate_sensors(
             sensors=sensors, points=points, anomalies=anomalies, noise=noise, length=length, period=period, seed=seed
         ),
@@ -44,7 +51,9 @@ def sensors(
 
 @commands.command()
 def cards(
-    out: Out,
+    out: Out = None,
+    topic: Topic = None,
+    speed: Speed = None,
     seed: Seed = 0,
     cards: Annotated[int, typer.Option(min=1, help="How many cards.")] = 200,
     days: Annotated[int, typer.Option(min=1, help="Over how many days.")] = 300,
@@ -60,13 +69,15 @@ def cards(
         Path | None,
         typer.Option(help="TOML file with amounts, holders and fraudsters: the paper's Tables 1-3.", exists=True, dir_okay=False),
     ] = None,
+    label_delay: LabelDelay = "7d",
+    config: ConfigFile = None,
 ) -> None:
     """Card transactions with active and passive frauds: the simulator of the conditional-aggregation paper."""
     from streams.simulators.cards import TABLES, simulate_cards
 
     given = _tables(tables) if tables else TABLES
-    _write(
-        out,
+    _deliver(
+        "cards", out, topic, speed, label_delay, config,
         lambda: simulate_cards(
             cards=cards, days=days, rate=rate, active_rate=active_rate, passive_rate=passive_rate, active_days=active_days,
             passive_days=passive_days, equal_rates=equal_rates, episode_probability=episodes, fraud_free=fraud_free, tables=given,
@@ -89,7 +100,9 @@ def _tables(file: Path) -> Tables:
 
 @commands.command()
 def postings(
-    out: Out,
+    out: Out = None,
+    topic: Topic = None,
+    speed: Speed = None,
     seed: Seed = 0,
     employees: Annotated[int, typer.Option(min=1, help="How many employees.")] = 40,
     postings: Annotated[int, typer.Option(min=1, help="Postings of all of them.")] = 20_000,
@@ -110,6 +123,7 @@ def postings(
     median: Annotated[float | None, typer.Option(help="Median of honest amounts before the cut, major units. 350 if not given.")] = None,
     sigma: Annotated[float | None, typer.Option(help="Standard deviation of their log10. 0.6 if not given.")] = None,
     census: Annotated[bool, typer.Option("--census", help="Honest amounts shaped like the 1990 census, not log-normal.")] = False,
+    config: ConfigFile = None,
 ) -> None:
     """Accounting postings of honest employees, fraudsters and their accomplices, after the modified Benford paper.
 
@@ -125,8 +139,8 @@ def postings(
             law |= {"mu": math.log10(value)} if name == "median" else {"sigma": value}
     simulate = census_postings if census else simulate_postings
     limits = tuple(value or None for value in limit or [5_000.0])
-    _write(
-        out,
+    _deliver(
+        "employees", out, topic, speed, "", config,
         lambda: simulate(
             employees=employees, postings=postings, fraudsters=fraudsters, accomplices=accomplices, fraud_share=share,
             limit=limits, approval_limit=approval_limit, days=days, onset=onset, spell=spell, activity=activity, spread=spread,
@@ -135,7 +149,28 @@ def postings(
     )  # fmt: skip
 
 
-def _write(out: Path, simulate: Any) -> None:
+def _deliver(
+    stream: str, out: Path | None, topic: str | None, speed: float | None, label_delay: str, config: Path | None, simulate: Any
+) -> None:  # fmt: skip
+    """Simulate, and write to the file or send to the topic, whichever was asked for."""
+    if (out is None) == (topic is None):
+        raise UserError("wanted one of --out FILE and --topic T")
+    if topic is None:
+        if speed is not None:
+            raise UserError("--speed goes with --topic: a file is written at once")
+        assert out is not None
+        _write(out, simulate)
+        return
+    if stream_of(topic) != stream:
+        raise UserError(f"--topic {topic}: takes {stream_of(topic)}, and these are {stream}")
+    settings = settings_of(config)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / f"{stream}.parquet"
+        _write(file, simulate, quiet=True)
+        send(file, topic, speed, label_delay, settings)
+
+
+def _write(out: Path, simulate: Any, *, quiet: bool = False) -> None:
     """Simulate and write as a file in the contract's columns."""
     if out.suffix.lower() not in (".csv", ".parquet"):
         raise UserError(f"--out {out}: wanted a file that ends in .csv or .parquet")
@@ -155,4 +190,5 @@ def _write(out: Path, simulate: Any) -> None:
         pa_csv.write_csv(made, out)
     else:
         pq.write_table(made, out)
-    typer.echo(f"{out}: {made.num_rows:,} rows, {made.num_columns} columns ({', '.join(made.column_names)})")
+    if not quiet:
+        typer.echo(f"{out}: {made.num_rows:,} rows, {made.num_columns} columns ({', '.join(made.column_names)})")

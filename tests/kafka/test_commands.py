@@ -20,7 +20,7 @@ from streams.transport.kafka import url
 from streams.transport.kafka_logs import KafkaLogs
 from streams.transport.security import client_options, credentials
 from tests.kafka.broker import Kafka, NoKafka
-from tests.kafka.commands import done, installation, nilometer, wait_ready
+from tests.kafka.commands import done, here, installation, nilometer, wait_ready
 from tests.kafka.conftest import no_broker
 from tests.streams.apps import Reader, until
 
@@ -108,6 +108,30 @@ def test_replay_is_paced_by_event_time_and_stamps_records_with_now(kafka, comman
     assert stamps == sorted(stamps)
     assert 500 < stamps[-1] - stamps[0] < 5_000
     assert stamps[0] > 1_700_000_000_000
+
+
+def test_what_is_simulated_to_a_topic_is_what_replay_makes_of_the_simulated_file(kafka, tmp_path):
+    def records(environment, topic):
+        async def read():
+            async with KafkaLogs({"bootstrap_servers": kafka}) as logs:
+                whole = [await logs.read_to_end(environment["NILOMETER_KAFKA__PREFIX"] + topic, p) for p in range(2)]
+                return [[(record.key, record.value) for record in each.records] for each in whole]
+
+        return asyncio.run(read())
+
+    file, simulate = tmp_path / "cards.parquet", ("simulate", "cards", "--cards", "20", "--days", "20", "--seed", "7")
+    here(*simulate, "--out", str(file))
+    with installation(kafka, "cards") as one, installation(kafka, "cards") as two:
+        for environment in (one, two):
+            here("topics", "create", **environment)
+        for topic in ("card.transactions", "card.labels"):
+            said = here(*simulate, "--topic", topic, "--label-delay", "2d", **one)
+            here("replay", str(file), "--topic", topic, "--label-delay", "2d", **two)
+            many = pq.read_metadata(file).num_rows
+            assert said.startswith(f"{many:,} records to {one['NILOMETER_KAFKA__PREFIX']}{topic} in ")
+            made = records(one, topic)
+            assert sum(map(len, made)) == many
+            assert made == records(two, topic)
 
 
 def test_sasl_plain_is_spoken_by_every_client(command, tmp_path):
