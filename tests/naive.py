@@ -88,6 +88,52 @@ def cluster_score(number: int, centroids: list[list[float]], starts: list[list[i
     return len(own) ** 2 * (max(own) - min(own)) / (apart or 1.0)
 
 
+def cluster_weight(number: int, centroids: list[list[float]], starts: list[list[int]]) -> float:
+    """w = frequency^2 x coverage x centrality, each rescaled to [1, 2] over the clusters (NormA); the weights sum to 1."""
+
+    def rescaled(values: list[float]) -> list[float]:
+        low, high = min(values), max(values)
+        return [1 + (x - low) / (high - low) if high > low else 1.0 for x in values]
+
+    frequency = rescaled([float(len(own)) for own in starts])
+    coverage = rescaled([float(max(own) - min(own)) for own in starts])
+    centrality = rescaled([1 / (sum(euclidean(one, other) for other in centroids) or 1.0) for one in centroids])
+    weights = [f * f * c * d for f, c, d in zip(frequency, coverage, centrality, strict=True)]
+    return weights[number] / sum(weights)
+
+
+def self_join(values: list[float], length: int) -> list[float]:
+    """P_i: distance of every window to the nearest one that starts more than a quarter of its length away."""
+    windows = [z_normalised(values[i : i + length]) for i in range(len(values) - length + 1)]
+    apart = math.ceil(length / 4)
+    return [min(euclidean(w, v) for j, v in enumerate(windows) if abs(i - j) > apart) for i, w in enumerate(windows)]
+
+
+def windows_below_the_mean(profile: list[float], length: int) -> list[int]:
+    """Starts of the windows with P_i < mean(P), the next the first that does not overlap the last."""
+    chosen: list[int] = []
+    for i, p in enumerate(profile):
+        if p < sum(profile) / len(profile) and (not chosen or i - chosen[-1] >= length):
+            chosen.append(i)
+    return chosen
+
+
+def centred_distance(distances: list[float], place: int, reach: int) -> float:
+    """d_j - mean(d_{j-tau} ... d_{j+tau}), of what there is at the ends (NormA, several normals)."""
+    around = distances[max(place - reach, 0) : place + reach + 1]
+    return distances[place] - math.fsum(around) / len(around)
+
+
+def point_score(distances: list[float], length: int, point: int) -> float:
+    """Mean over the l points around a point of the distance of the subsequence around each; ends repeated."""
+    n = len(distances) + length - 1
+
+    def at(p: int) -> float:
+        return distances[min(max(min(max(p, 0), n - 1) - (length - 1) // 2, 0), len(distances) - 1)]
+
+    return math.fsum(at(p) for p in range(point - length // 2, point - length // 2 + length)) / length
+
+
 def autocorrelation(values: list[float], lag: int) -> float:
     """Correlation of a series of mean 0 with itself `lag` later, over the pairs that there are."""
     early, late = values[: len(values) - lag], values[lag:]
@@ -661,48 +707,6 @@ def scatter(employees):
     r = sum(x for x, _ in employees) / sum(n for _, n in employees)
     over = sum((x - n * r) ** 2 - n * r * (1 - r) for x, n in employees)
     return min(max(over / sum(n * (n - 1) * r * (1 - r) for _, n in employees), 0.0), 1.0)
-
-
-def benford_looks(postings, references, alpha, window, minimum_expected, exponent=2, year_start=(1, 1)):
-    """What the detector says of postings (employee, at, amount, limit), limit −1 for none, one dict a posting.
-
-    ``references[i]`` is (mu, sigma) in force at posting i, None where there is none.
-    """
-    employees, said = {}, []
-    for (who, at, amount, limit), reference in zip(postings, references, strict=True):
-        e = employees.setdefault(who, {"window": [], "looks": 0, "year": None, "year_looks": 0})
-        outcome = {"reason": "no look", "look": e["looks"]}
-        said.append(outcome)
-        if reference is None:
-            outcome["reason"] = "no reference"
-            continue
-        if amount <= 0 or (limit >= 0 and amount > limit):
-            continue
-        mu, sigma = reference
-        high = (limit + 1) / 10**exponent if limit >= 0 else math.inf
-        law = digit_law(mu, sigma, 1 / 10**exponent, high)
-        e["window"].append((leading_digits(amount), law))
-        n = len(e["window"])
-        if n < window:
-            continue
-        observed = [sum(1 for digit, _ in e["window"] if digit == d) for d in range(1, 10)]
-        expected = [sum(law[d] for _, law in e["window"]) for d in range(9)]
-        x, df = chi_square(observed, expected)
-        if df > 0 and min(p for p in expected if p > 0) >= minimum_expected:
-            year = accounting_year(at, *year_start)
-            if e["year"] is None or year > e["year"]:
-                e["year"], e["year_looks"] = year, 0
-            e["year_looks"] += 1
-            e["looks"] += 1
-            level = alpha * 6 / (math.pi**2 * e["year_looks"] ** 2)
-            p = look_p_value(x, df + 1, n, sum(n / p for p in expected if p > 0))
-            outcome.update(reason="", look=e["looks"], score=x, p_value=p, level=level, alert=p <= level, observed=observed,
-                           expected=expected, n=n)  # fmt: skip
-            e["window"] = []
-        elif n >= 4 * window:
-            outcome["reason"] = "not testable"
-            e["window"] = []
-    return said
 
 
 # -------------------------------------------------------------------------------------------------------------- episodes

@@ -28,10 +28,22 @@ class Cluster:
         return len(self.rows)
 
 
-def find_clusters(windows: Floats, starts: Rows) -> list[Cluster]:
-    """Cut the complete-linkage tree of z-normalised windows where the description length is least.
+def find_clusters(windows: Floats, starts: Rows, first_stop: bool = False) -> list[Cluster]:
+    """Cut the complete-linkage tree of m z-normalised windows where it saves most bits, over cuts into 1 … 2√m clusters.
 
-    The number of clusters grows from 1 while `bitsave` grows, and stops at its first non-increase.
+    Parameters
+    ----------
+    windows, starts
+        z-normalised windows, shape (m, ℓ_NM), and where in the series they start.
+    first_stop
+        The paper's rule instead: one cluster more as long as `bitsave` grows, and no further at its first non-increase.
+
+    Notes
+    -----
+    The first steps down a complete-linkage tree part a few odd windows from the many; they save little or nothing, and the paper's rule
+    stops there, often with a single cluster of all kinds (14046_21: P@k .78 from one draw of five; .99 from each without). The savings
+    to come lie some steps further. Without a bound, noise is cut into pairs: the mean of two windows lies close to both, whatever they
+    are. (With √m the AUC-PR of 803 at ℓ = 125 is .916 instead of .932, without a bound .935; nprs44's breaths need one.)
     """
     if len(windows) == 1:
         return [_cluster(windows, starts, np.zeros(1, np.int64))]
@@ -47,13 +59,14 @@ def find_clusters(windows: Floats, starts: Rows) -> list[Cluster]:
 
     best: list[Rows] = [np.arange(len(windows))]
     most = saving(best[0])
-    for count in range(2, len(windows) + 1):
+    for count in range(2, (len(windows) if first_stop else min(int(2 * np.sqrt(len(windows))), len(windows))) + 1):
         labels = fcluster(tree, count, "maxclust")
         parts = [np.flatnonzero(labels == label) for label in np.unique(labels)]
         saved = sum(saving(rows) for rows in parts)
-        if saved <= most:
+        if saved > most:
+            best, most = parts, saved
+        elif first_stop:
             break
-        best, most = parts, saved
     return [_cluster(windows, starts, rows) for rows in best]
 
 

@@ -1,4 +1,4 @@
-"""A whole series against its Normal Model at once: the join N_M ⋈ T, and the most abnormal subsequences (NorM, section V)."""
+"""A whole series against its Normal Model at once: the join N_M ⋈ T (NorM, section V)."""
 
 from __future__ import annotations
 
@@ -37,23 +37,6 @@ def join_distances(values: Floats, model: NormalModel, length: int) -> Floats:
     out = np.empty(len(values) - length + 1)
     _join(np.concatenate([values, model_block(model, length)]), len(values), count, length, normal_length, out)
     return out
-
-
-def top_k(distances: Floats, k: int, exclusion: int) -> NDArray[np.int64]:
-    """Return the starts of the k most abnormal subsequences, the worst first, no two of them less than `exclusion` points apart.
-
-    >>> top_k(np.array([1.0, 5.0, 4.0, 1.0, 3.0]), k=2, exclusion=2).tolist()
-    [1, 4]
-    """
-    free = np.isfinite(distances)
-    chosen: list[int] = []
-    for start in np.argsort(-distances, kind="stable"):
-        if len(chosen) == k:
-            break
-        if free[start]:
-            chosen.append(int(start))
-            free[max(start - exclusion + 1, 0) : start + exclusion] = False
-    return np.array(chosen, np.int64)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

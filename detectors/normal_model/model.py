@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from detectors.normal_model.alignment import align, flatness, z_normalise
-from detectors.normal_model.candidates import sample_starts
+from detectors.normal_model.candidates import recurring_starts, sample_starts
 from detectors.normal_model.clustering import cluster_scores, cluster_weights, find_clusters
 
 Floats = NDArray[np.float64]
@@ -68,10 +68,12 @@ def build_normal_model(
     length: int,
     normal_length: int | None = None,
     sample_rate: float = SAMPLE_RATE,
+    candidates: Literal["sample", "self-join"] = "sample",
+    first_stop: bool = False,
     key_hash: int = 0,
     number: int = 0,
 ) -> NormalModel:
-    """Return the Normal Model of a series by NorM-smpl, with all its centroids; `.best()` is the paper's single one.
+    """Return the Normal Model of a series with all its centroids, weighted as NormA does; `.best()` is NorM's single one.
 
     Parameters
     ----------
@@ -83,6 +85,10 @@ def build_normal_model(
         ℓ_NM; three times ℓ by default.
     sample_rate
         r: share of the series that the candidate windows cover.
+    candidates
+        Windows drawn at random, NorM-smpl; or those that the series' self-join finds to recur, NorM-SJ (O(n²); nothing is drawn).
+    first_stop
+        Cut the tree where the paper says, at the first non-increase: see `find_clusters`.
     key_hash, number
         Seed: the sensor's hash and its own reading number.
 
@@ -97,10 +103,18 @@ def build_normal_model(
     if not 0.0 < sample_rate <= 1.0:
         raise ValueError(f"sample_rate = {sample_rate}: wanted a share in (0, 1]")
     values = np.ascontiguousarray(values, np.float64)
-    starts = align(values, sample_starts(len(values), normal_length, sample_rate, key_hash, number), normal_length)
+    if len(values) < normal_length:
+        raise ValueError(f"{len(values)} points: a Normal Model of {normal_length} points needs at least as many")
+    if candidates == "sample":
+        drawn = sample_starts(len(values), normal_length, sample_rate, key_hash, number)
+    elif candidates == "self-join":
+        drawn = recurring_starts(values, normal_length)
+    else:
+        raise ValueError(f'candidates = {candidates!r}: wanted "sample" or "self-join"')
+    starts = align(values, drawn, normal_length)
     raw = sliding_window_view(values, normal_length)[starts]
     windows = z_normalise(raw, flatness(values))
-    clusters = find_clusters(windows, starts)
+    clusters = find_clusters(windows, starts, first_stop)
     scores, weights = cluster_scores(clusters), cluster_weights(clusters)
     order = sorted(range(len(clusters)), key=lambda i: (-scores[i], -clusters[i].frequency, int(clusters[i].rows[0])))
     return NormalModel(

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import stumpy
 
+from detectors.normal_model.candidates import recurring_starts
 from detectors.normal_model.join import join_distances
 from detectors.normal_model.model import build_normal_model
+from tests import naive
 
 
 @pytest.mark.slow  # stumpy compiles for a quarter of a minute
@@ -22,3 +24,19 @@ def test_the_join_with_the_normal_model_equals_stumpys_nearest_neighbour():
     computed = join_distances(values, model, length)
     computed = computed[~np.isnan(computed)][::7]
     np.testing.assert_allclose(computed, reference.astype(float), rtol=1e-6)
+
+
+@pytest.mark.slow  # stumpy compiles for a quarter of a minute
+def test_windows_that_recur_are_those_of_the_slow_self_join():
+    rng = np.random.default_rng(1)
+    values = np.sin(np.arange(240) * 2 * np.pi / 20) + 0.3 * rng.standard_normal(240)
+    reference = naive.windows_below_the_mean(naive.self_join(values.tolist(), 24), 24)
+    assert recurring_starts(values, 24).tolist() == reference
+
+
+@pytest.mark.slow  # the same
+@pytest.mark.parametrize("points", [60, 119, 120, 400])
+def test_a_model_by_self_join_is_the_usual_course(points):
+    values = np.sin(np.arange(points) * 2 * np.pi / 20) + 0.05 * np.random.default_rng(1).standard_normal(points)
+    model = build_normal_model(values, length=20, candidates="self-join")
+    assert int(np.argmax(np.abs(np.fft.rfft(model.centroids[0])))) == 3  # three periods of 20 in 60 points

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.normal_model.join import join_distances, top_k
+from detectors.normal_model.answers import top_k
+from detectors.normal_model.join import join_distances
 from detectors.normal_model.model import NormalModel, build_normal_model
 from detectors.normal_model.rolling import LARGEST
 from tests import naive

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import pdist
 from scipy.stats import norm
 
 from detectors.normal_model.alignment import align, z_normalise
-from detectors.normal_model.candidates import sample_starts
+from detectors.normal_model.candidates import MOST, below_the_mean, sample_starts
 from detectors.normal_model.clustering import Cluster, cluster_scores, cluster_weights, find_clusters
 from detectors.normal_model.description_length import bitsave, description_length
 from detectors.normal_model.model import build_normal_model
@@ -41,6 +43,19 @@ def test_another_sensor_draws_other_candidates():
 
 def test_candidates_cover_the_share_asked_for():
     assert len(sample_starts(100_000, 225, 0.4, 1, 7)) == int(0.4 * 100_000 / 225)
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=60), st.integers(1, 8))
+def test_recurring_windows_are_those_below_the_mean_none_overlapping(profile, normal_length):
+    computed = below_the_mean(np.array(profile, float), normal_length).tolist()
+    reference = naive.windows_below_the_mean([float(p) for p in profile], normal_length)
+    assert computed == (reference or list(range(0, len(profile), normal_length)))
+
+
+def test_recurring_windows_are_thinned_to_what_can_be_clustered():
+    starts = below_the_mean(np.tile([0.0, 1.0], 2000), 2)
+    assert len(starts) == MOST
+    assert (np.diff(starts) >= 2).all()
 
 
 def test_alignment_finds_known_shifts():
@@ -82,7 +97,8 @@ def test_cluster_scores_equal_their_definition(seed, sizes):
     ]  # fmt: skip
     reference = [naive.cluster_score(i, centroids.tolist(), starts) for i in range(len(sizes))]
     assert cluster_scores(clusters) == pytest.approx(reference, rel=1e-9)
-    assert cluster_weights(clusters).sum() == pytest.approx(1.0)
+    weights = [naive.cluster_weight(i, centroids.tolist(), starts) for i in range(len(sizes))]
+    assert cluster_weights(clusters) == pytest.approx(weights, rel=1e-9)
 
 
 def test_two_kinds_of_windows_are_two_clusters():
@@ -122,12 +138,44 @@ def test_every_finite_series_has_a_model(values):
     assert model.centroids.tobytes() == again.centroids.tobytes()
 
 
+@settings(max_examples=25)
+@given(seed=st.integers(0, 2**32 - 1), windows=st.integers(2, 20), kinds=st.integers(1, 4))
+def test_the_tree_is_cut_where_most_is_saved_or_where_the_paper_stops(seed, windows, kinds):
+    rng = np.random.default_rng(seed)
+    shapes = rng.standard_normal((kinds, 40))
+    drawn = z_normalise(shapes[rng.integers(0, kinds, windows)] + rng.uniform(0.1, 2.0) * rng.standard_normal((windows, 40)))
+    tree = linkage(pdist(drawn), "complete")
+    saved = []
+    for count in range(1, windows + 1):
+        labels = fcluster(tree, count, "maxclust")
+        saved.append(bitsave(drawn, [np.flatnonzero(labels == label) for label in np.unique(labels)]))
+    stop = next((i for i in range(1, windows) if saved[i] <= saved[i - 1]), windows)
+    most, papers = (
+        bitsave(drawn, [cluster.rows for cluster in find_clusters(drawn, np.arange(windows) * 40, first_stop)])
+        for first_stop in (False, True)
+    )
+    assert most == pytest.approx(max(saved[: max(int(2 * np.sqrt(windows)), 1)]), abs=1e-6)
+    assert papers == pytest.approx(saved[stop - 1], abs=1e-6)
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 2**32 - 1), windows=st.integers(1, 25))
+def test_every_window_is_in_one_cluster_and_the_bound_is_kept(seed, windows):
+    drawn = z_normalise(np.random.default_rng(seed).standard_normal((windows, 30)))
+    clusters = find_clusters(drawn, np.arange(windows) * 30)
+    assert sorted(row for cluster in clusters for row in cluster.rows.tolist()) == list(range(windows))
+    assert len(clusters) <= max(2 * np.sqrt(windows), 1)
+
+
 def test_a_series_shorter_than_one_window_is_refused():
     with pytest.raises(ValueError, match="59 points: a Normal Model of 60 points needs at least as many"):
         build_normal_model(np.zeros(59), length=20)
 
 
-@pytest.mark.parametrize(("more", "message"), [({"length": 1}, "length = 1"), ({"length": 20, "sample_rate": 0.0}, "sample_rate = 0.0")])
+@pytest.mark.parametrize(("more", "message"), [
+    ({"length": 1}, "length = 1"), ({"length": 20, "sample_rate": 0.0}, "sample_rate = 0.0"),
+    ({"length": 20, "candidates": "all"}, "candidates = 'all': wanted \"sample\" or \"self-join\""),
+])  # fmt: skip
 def test_a_bad_setting_is_named(more, message):
     with pytest.raises(ValueError, match=message):
         build_normal_model(np.zeros(500), **more)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow.parquet as pq
 
+from detectors.normal_model.answers import top_k
 from detectors.normal_model.detector import NormalModelDetector
-from detectors.normal_model.join import join_distances, top_k
+from detectors.normal_model.join import join_distances
 from detectors.normal_model.model import build_normal_model
 from tests.detectors.normal_model.test_detector import judged, readings
 
