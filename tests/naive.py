@@ -391,7 +391,7 @@ def own_normal(payments, now, everybody, n0, days=30):
         return 0.0, 0.0, 0.0
     median = math.exp(sum(logs) / len(logs)) if logs else 1.0
     mean = (prior * median + sum(w * a for w, a in paid)) / (prior + count)
-    return count, mean, math.sqrt((prior * median**2 + sum(w * (a - mean) ** 2 for w, a in paid)) / (prior + count))
+    return count, mean, max(0.01 * mean, math.sqrt((prior * median**2 + sum(w * (a - mean) ** 2 for w, a in paid)) / (prior + count)))
 
 
 def old_share(values, value, now, delay, n0, groups):

@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 NONE = -1  # no attribute value: part of the totals, in no group
 COUNT, WEIGHT, SIMPLE, PLACED, RECENT, TIMED = range(6)  # n, Σ(d − age), Eq. (1), Eq. (3) as printed and as described, Eq. (4)
 AGGREGATES = 6
+_SAFE = 2.0**62
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -86,22 +87,11 @@ class Histories(NamedTuple):
 
     @classmethod
     def of(cls, card: NDArray[np.int64], time: Ints, amount: Ints) -> Histories:
-        """Sort transactions given in order of arrival.
-
-        Raises
-        ------
-        ValueError
-            If a card's amounts × its time span could leave int64.
-        """
+        """Sort transactions given in order of arrival."""
         order = np.lexsort((time, card)).astype(np.int64)  # stable: equal times stay as they arrived
         card, time, amount = card[order], time[order].astype(np.int64), amount[order].astype(np.int64)
         fresh = np.flatnonzero(np.diff(card, prepend=card[:1] - 1 if len(card) else card)).astype(np.int64)
         begins = np.append(fresh, len(card)).astype(np.int64)
-        if len(card):
-            mass = np.add.reduceat(np.abs(amount).astype(np.float64), fresh)
-            reach = np.maximum(time[begins[1:] - 1] - time[fresh], np.diff(begins)).astype(np.float64)
-            if float(np.max(mass * reach)) >= 2.0**61:
-                raise ValueError("a card's amounts × its time span exceed 64 bits: wanted a shorter history")
         return cls(order, begins, time, amount)
 
     def sums(
@@ -126,8 +116,15 @@ class Histories(NamedTuple):
         -------
         int64 of shape (windows, AGGREGATES, n), rows as they arrived: COUNT, WEIGHT in seconds, SIMPLE, PLACED, RECENT in minor
         units, TIMED in minor units × seconds.
+
+        Raises
+        ------
+        ValueError
+            If a card's amounts × its history and window could leave int64.
         """
         n = len(self.order)
+        if self._largest(max(spans) + delay) >= _SAFE:
+            raise ValueError("a card's amounts × its history exceed 64 bits: wanted shorter windows or a shorter history")
         group = np.zeros(n, np.int64) if group is None else np.ascontiguousarray(group, np.int64)
         asked = group if asked is None else np.ascontiguousarray(asked, np.int64)
         groups = int(max(group.max(initial=0), asked.max(initial=0))) + 1
@@ -139,6 +136,14 @@ class Histories(NamedTuple):
         arrived = np.empty_like(found)
         arrived[:, :, self.order] = found
         return arrived
+
+    def _largest(self, span: int) -> float:
+        """A bound of every sum over windows of `span` seconds: of the cards' Σ|a| times their history, in seconds or transactions."""
+        if not len(self.order):
+            return 0.0
+        first, last = self.begins[:-1], self.begins[1:] - 1
+        mass = np.add.reduceat(np.abs(self.amount).astype(np.float64), first)
+        return float(np.max(mass * np.maximum(self.time[last] - self.time[first] + span, last - first)))
 
 
 def merchant_shares(merchant: Ints, time: Ints, fraud: NDArray[np.bool_], spans: Sequence[int], delay: int) -> Floats:

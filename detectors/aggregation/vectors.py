@@ -37,6 +37,7 @@ from detectors.aggregation.unusualness import AMOUNTS as SEEN_AMOUNTS
 DAY, HOUR = 86_400, 3_600  # seconds
 OWN_DECAY = 3.0 / (30 * DAY)  # λ a second: the mean age of what counts is that of a linear window of 30 days
 UNUSUAL = 2.5  # times the card's own mean
+LEAST_SPREAD = 0.01  # of the mean: a card that always pays the same is not certain to the cent
 LONGEST_GAP = 30 * DAY
 _SURPRISE_AMOUNT, _SURPRISE_MODE, _SURPRISE_GAP, _GAP, _COUNT, _MEAN, _RATIO, _Z, _UNUSUAL = range(9)
 
@@ -133,10 +134,10 @@ def _compare(begins, time, amount, mode, modes, n0, force, all_whole, all_moment
                 median = math.exp(everybodys[MEAN])
                 own = (prior * median + total) / (prior + count)
                 deviations = max(0.0, squares - 2.0 * own * total + own * own * count)
-                spread = math.sqrt((prior * median * median + deviations) / (prior + count))
+                spread = max(LEAST_SPREAD * own, math.sqrt((prior * median * median + deviations) / (prior + count)))
                 out[5, row] = own
                 out[6, row] = amount[row] / own
-                out[7, row] = (amount[row] - own) / spread if spread > 0.0 else 0.0
+                out[7, row] = (amount[row] - own) / spread
                 out[8, row] = amount[row] > UNUSUAL * own
             if pays:
                 learn_amount(whole, moments, log_amount)
@@ -257,7 +258,7 @@ def _compared(histories: Histories, mode: Ints, slots: int, prior_weight: float,
 
 def _old_share(histories: Histories, group: Ints, groups: int, delay: int, prior_weight: float, asked: Ints | None = None) -> Floats:
     """p_c: the share that a card's transactions of this value had among those older than `delay`, shrunk to an even share."""
-    ever = [_EVER]
+    ever = [int(np.ptp(histories.time)) + 1] if len(group) else [1]
     own = histories.sums(ever, group, asked, delay=delay)[0, COUNT]
     known = histories.sums(ever, np.where(group == NONE, NONE, 0), np.zeros(len(group), np.int64), delay=delay)[0, COUNT]
     share: Floats = (own + prior_weight / groups) / (known + prior_weight)
@@ -269,6 +270,3 @@ def _slots(mode: Ints, named: int, slots: int) -> Ints:
     codes = np.unique(mode)
     place = np.array([NONE if code < 0 else attribute_slot(code, named, slots) for code in codes.tolist()], np.int64)
     return place[np.searchsorted(codes, mode)]
-
-
-_EVER = 100 * 366 * DAY

@@ -21,6 +21,7 @@ scikit-learn's classifiers, fixed seeds. About a quarter of an hour on one core;
 """
 TITLES = {
     "paper": "Tables 4 to 9",
+    "slower": "Slower fraud",
     "choices": "What the paper leaves open",
     "difficulty": "How hard the simulated frauds are",
     "handbook": "The handbook's transactions",
@@ -46,6 +47,7 @@ def main() -> int:
             continue
         made = {
             "paper": lambda: report.paper(options.sub_samplings),
+            "slower": report.slower,
             "choices": report.choices,
             "difficulty": report.simulator,
             "handbook": lambda file=file: report.forest(file, options.seeds),

@@ -10,7 +10,7 @@ hundred times as long).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,8 @@ from streams.simulators.cards import simulate_cards
 from tests.papers.aggregation.families import FAMILIES, WINDOWS, Families, families
 
 CLASSIFIERS = ("random forest", "naive Bayes", "AdaBoost", "logistic regression", "nearest neighbours")
-RATES = ("as they are", "equal")
+RATES: dict[str, dict[str, Any]] = {"as they are": {}, "equal": {"equal_rates": True}}  # settings of the simulator
+SLOW: dict[str, dict[str, Any]] = {"slow": {"active_rate": 0.5, "passive_rate": 0.25, "active_days": 30.0, "passive_days": 30.0}}
 DATA_SETS = 3
 SUB_SAMPLINGS = 10
 
@@ -69,16 +70,13 @@ def costs(data: Families, sub_samplings: int, windows: Sequence[int]) -> np.ndar
 
 
 def experiment(
-    *, data_sets: int = DATA_SETS, sub_samplings: int = SUB_SAMPLINGS, windows: Sequence[int] = WINDOWS, including: bool = False
+    rates: Mapping[str, Mapping[str, Any]] = RATES, *, sub_samplings: int = SUB_SAMPLINGS, windows: Sequence[int] = WINDOWS
 ) -> dict[str, np.ndarray]:
-    """Eq. (6) × 1,000 by RATES: shape (data sets, sub-samplings, families, classifiers, windows)."""
+    """Eq. (6) × 1,000 by rates: shape (data sets, sub-samplings, families, classifiers, windows)."""
     return {
-        rates: 1000.0 * np.stack([
-            costs(families(simulate_cards(seed=seed, equal_rates=rates == "equal"), including=including), sub_samplings, windows)
-            for seed in range(data_sets)
-        ])
-        for rates in RATES
-    }  # fmt: skip
+        name: 1000.0 * np.stack([costs(families(simulate_cards(seed=seed, **given)), sub_samplings, windows) for seed in range(DATA_SETS)])
+        for name, given in rates.items()
+    }
 
 
 def over_time_gap(found: np.ndarray) -> np.ndarray:

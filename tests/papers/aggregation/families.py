@@ -45,8 +45,8 @@ class Families(NamedTuple):
     features: dict[str, np.ndarray]
 
 
-def families(columns: Columns, *, including: bool = False) -> Families:
-    """Compute the families of a simulated data set; `including` puts the transaction into its own sums."""
+def families(columns: Columns) -> Families:
+    """Compute the families of a simulated data set."""
     _, card = np.unique(columns["card_id"], return_inverse=True)
     second = columns["at"] // MICROSECONDS
     day = (second - second.min()) // DAY
@@ -57,7 +57,7 @@ def families(columns: Columns, *, including: bool = False) -> Families:
     gaps: dict[str, list[np.ndarray]] = {name: [] for name in FAMILIES[1:]}
     for attribute in (online, match):
         for value in (1, 0):
-            sums = histories.sums([days * DAY for days in WINDOWS], attribute, np.full(len(card), value), including=including) / 100.0
+            sums = histories.sums([days * DAY for days in WINDOWS], attribute, np.full(len(card), value)) / 100.0
             gate = (attribute == value) * (1.0 - usual_share(card, attribute, value, day < LEARNING_DAYS)[card])
             gaps["SA"].append(sums[:, SIMPLE])
             gaps["TxG"].append(gate * sums[:, PLACED])

@@ -44,23 +44,23 @@ def cost_tables(found: Mapping[str, np.ndarray]) -> str:
 def excess_table(found: Mapping[str, np.ndarray]) -> str:
     """Cost over that of TG, less 1, per data set and their mean, ours and the paper's."""
     rows = []
-    for rates in RATES:
+    for rates in found:
         excess = 100.0 * over_time_gap(found[rates])
         for f, family in enumerate(FAMILIES[:-1]):
-            known = printed.TXG_OVER_TG[rates] if family == "TxG" else None
-            paper = printed.MEAN_OVER_TG[rates].get(family)
+            known = printed.TXG_OVER_TG.get(rates) if family == "TxG" else None
+            paper = printed.MEAN_OVER_TG.get(rates, {}).get(family)
             rows.append([
                 rates, family, *(f"{e:+.1f}" + (f" / {known[i]:+.1f}" if known else "") for i, e in enumerate(excess[:, f])),
                 f"**{excess[:, f].mean():+.1f}**", f"{paper:+.1f}" if paper is not None else "",
             ])  # fmt: skip
-    sets = [f"data set {i + 1}, %" for i in range(len(found[RATES[0]]))]
+    sets = [f"data set {i + 1}, %" for i in range(len(excess))]
     return markdown(["rates", "family", *sets, "mean of the sets, %", "paper"], rows)
 
 
 def sweep_table(found: Mapping[str, np.ndarray], windows: Sequence[int]) -> str:
     """Mean cost over data sets, sub-samplings and classifiers, by window."""
     rows = []
-    for rates in RATES:
+    for rates in found:
         mean = found[rates].mean(axis=(0, 1, 3))
         rows += [[rates, family, *(f"{cost:.1f}" for cost in mean[f])] for f, family in enumerate(FAMILIES)]
     return markdown(["rates", "family", *(f"d = {days}" for days in windows)], rows)
@@ -69,7 +69,7 @@ def sweep_table(found: Mapping[str, np.ndarray], windows: Sequence[int]) -> str:
 def classifier_table(found: Mapping[str, np.ndarray]) -> str:
     """Who owes what to TG: the mean excess over TG by classifier."""
     rows = []
-    for rates in RATES:
+    for rates in found:
         mean = found[rates].mean(axis=(1, 4))
         excess = 100.0 * (mean / mean[:, [FAMILIES.index("TG")]] - 1.0).mean(axis=0)
         rows += [[rates, family, *(f"{e:+.1f}" for e in excess[f])] for f, family in enumerate(FAMILIES[:-1])]
