@@ -64,8 +64,8 @@ def slower(sub_samplings: int = SLOW_SUB_SAMPLINGS, windows: Sequence[int] = WIN
     text = [
         "Whether TG or SA costs less depends on the classifier, and on how fast fraud is. Above it is faster than the holder or as fast, "
         "and on the mean SA costs less; only with nearest neighbours TG does. Here fraud is slow "
-        f"({settings}; {sub_samplings} sub-samplings), and the mean turns: cost over that of TG, %. Trees, which see both attribute "
-        "values' sums in SA and one in TG, keep preferring SA: it is the gate that they miss something behind, not the weights.",
+        f"({settings}; {sub_samplings} sub-samplings), and the mean turns, for nearest neighbours have more to lose; trees keep preferring "
+        "SA, which shows them the sums of both attribute values where TG has the gate. Cost over that of TG, %:",
         "",
         tables.excess_table(found),
         "",
