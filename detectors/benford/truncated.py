@@ -31,8 +31,9 @@ DEEP = 40.0  # what lies e⁻⁴⁰ below the peak is no longer seen in a double
 LONGEST = 60  # Newton steps; four to seven are usual
 ENOUGH = 1e-15  # of the log-likelihood, still to be gained by the quadratic model
 LEAST_AMOUNTS = 30  # below, sd(mu) is a tenth of a decade and more: the population's parameters say more
+ALIKE = 1e-12  # a standard deviation of a millionth of a decade
 FOUND, TOO_FEW, NONE_EXISTS, NOT_REACHED = range(4)
-REASONS = ("found", "too few amounts", "no maximum exists", "not reached")
+REASONS = ("found", "too few amounts, or all alike", "no maximum exists", "not reached")
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -67,49 +68,58 @@ def _integrals(t1, t2, a, b, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _climb(t1, t2, strata, on_border, work):  # type: ignore[no-untyped-def]
-    """Return (t₁, t₂, ∂/∂t₂ there, steps taken, or −1) of the maximum; with `on_border`, of that with t₂ = 0.
+def _log_likelihood(t1, t2, strata, work, out):  # type: ignore[no-untyped-def]
+    """Return the log-likelihood, −inf where no density has these parameters; fill ``out`` with its two slopes and −1 · its curvatures.
 
     `strata`: a row each of count, mean of y, mean of y², a, b.
     """
-    value, gain = -math.inf, 0.0
-    d1, d2, share = 0.0, 0.0, 0.0
-    for step in range(LONGEST):
+    out[:] = 0.0
+    if t2 > 0.0:
+        return -math.inf
+    total = 0.0
+    for k in range(len(strata)):
+        n, mean, square = strata[k, 0], strata[k, 1], strata[k, 2]
+        a, b = strata[k, 3], strata[k, 4]
+        if t2 == 0.0 and ((a == -math.inf and t1 <= 0.0) or (b == math.inf and t1 >= 0.0)):
+            return -math.inf
+        _integrals(t1, t2, a, b, work)
+        total += n * (t1 * mean + t2 * square - work[0])
+        out[0] += n * (mean - work[1])
+        out[1] += n * (square - work[2])
+        for j in range(3):
+            out[2 + j] += n * work[3 + j]
+    return total
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _climb(t1, t2, strata):  # type: ignore[no-untyped-def]
+    """Return (t₁, t₂, ∂/∂t₂ there, steps taken or −1) of the maximum; from t₂ = 0, of the maximum on that border."""
+    on_border = t2 == 0.0
+    work, slopes = np.zeros(6), np.zeros(5)
+    value = _log_likelihood(t1, t2, strata, work, slopes)
+    for step in range(1, LONGEST + 1):
+        det = slopes[2] if on_border else slopes[2] * slopes[4] - slopes[3] * slopes[3]
+        if not det > 0.0:  # moments that no amounts have
+            break
+        if on_border:
+            d1, d2 = slopes[0] / det, 0.0
+        else:
+            d1 = (slopes[4] * slopes[0] - slopes[3] * slopes[1]) / det
+            d2 = (slopes[2] * slopes[1] - slopes[3] * slopes[0]) / det
+        gain, share = d1 * slopes[0] + d2 * slopes[1], 1.0
+        if not gain >= ENOUGH * max(1.0, abs(value)):
+            return t1, t2, slopes[1], step
         while True:
-            s1, s2 = t1 + share * d1, t2 + share * d2
             tried = -math.inf
-            if on_border or s2 < 0.0:
-                tried, g1, g2, h11, h12, h22 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-                for k in range(len(strata)):
-                    n, mean, square = strata[k, 0], strata[k, 1], strata[k, 2]
-                    a, b = strata[k, 3], strata[k, 4]
-                    if on_border and ((a == -math.inf and s1 <= 0.0) or (b == math.inf and s1 >= 0.0)):
-                        tried = -math.inf
-                        break
-                    _integrals(s1, s2, a, b, work)
-                    tried += n * (s1 * mean + s2 * square - work[0])
-                    g1 += n * (mean - work[1])
-                    g2 += n * (square - work[2])
-                    h11 += n * work[3]
-                    h12 += n * work[4]
-                    h22 += n * work[5]
-            # a step has to gain a tenth of what its slope promises, or be so small that rounding hides it
-            if tried > -math.inf and (gain < 1e-6 or tried >= value + 0.1 * share * gain):
+            if on_border or t2 + share * d2 < 0.0:
+                tried = _log_likelihood(t1 + share * d1, t2 + share * d2, strata, work, slopes)
+            # a step has to gain a tenth of what its slope promises, or be so small that rounding hides what it gains
+            if tried >= value + 0.1 * share * gain or (gain < 1e-6 and tried > -math.inf):
                 break
             share *= 0.5
             if share < 1e-10:
                 return t1, t2, 0.0, -1
-        t1, t2, value, share = s1, s2, tried, 1.0
-        if on_border:
-            d1, d2 = g1 / h11, 0.0
-        else:
-            det = h11 * h22 - h12 * h12
-            if not det > 0.0:
-                return t1, t2, 0.0, -1
-            d1, d2 = (h22 * g1 - h12 * g2) / det, (h11 * g2 - h12 * g1) / det
-        gain = d1 * g1 + d2 * g2
-        if not gain >= ENOUGH * max(1.0, abs(value)):
-            return t1, t2, g2, step + 1
+        t1, t2, value = t1 + share * d1, t2 + share * d2, tried
     return t1, t2, 0.0, -1
 
 
@@ -127,7 +137,7 @@ def maximise(moments, bounds, out):  # type: ignore[no-untyped-def]
             mean += step * moments[k, COUNT] / total
             m2 += moments[k, M2] + step * step * n * moments[k, COUNT] / total
             n = total
-    if n < LEAST_AMOUNTS or not m2 > 0.0:
+    if n < LEAST_AMOUNTS or not m2 > ALIKE * n:
         return TOO_FEW
     scale = math.sqrt(m2 / n)  # y is put in units of the pooled mean and standard deviation, so that t is of order 1
     strata, used = np.zeros((len(moments), 5)), 0
@@ -143,13 +153,13 @@ def maximise(moments, bounds, out):  # type: ignore[no-untyped-def]
             open_below, open_above = open_below or a == -math.inf, open_above or b == math.inf
             low, high = min(low, a), max(high, b)
             used += 1
-    strata, work = strata[:used], np.zeros(6)
+    strata = strata[:used]
     if not (open_below and open_above):  # else t₂ = 0 has no density, and a maximum exists
         start = 1.0 / high if open_below else (1.0 / low if open_above else 0.0)
-        _, _, towards_border, steps = _climb(start, 0.0, strata, True, work)
+        _, _, towards_border, steps = _climb(start, 0.0, strata)
         if steps < 0 or towards_border >= 0.0:
             return NONE_EXISTS
-    t1, t2, _, steps = _climb(0.0, -0.5, strata, False, work)
+    t1, t2, _, steps = _climb(0.0, -0.5, strata)
     if steps < 0:
         return NOT_REACHED
     sigma = math.sqrt(-0.5 / t2)

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from detectors.benford.truncated import fit_truncated
@@ -92,11 +92,12 @@ def test_many_amounts_find_the_law_that_was_cut():
     n=st.integers(0, 10**9), mean=st.floats(-1.0, 3.5), m2=st.floats(0.0, 1e12), low=st.sampled_from([0.0, 0.01]),
     high=st.sampled_from([math.inf, 5_000.0]),
 )  # fmt: skip
+@example(n=30, mean=0.0, m2=5e-324, low=0.0, high=math.inf)
 def test_no_moments_do_harm(n, mean, m2, low, high):
     fit = fit_truncated([[n, mean, m2]], [(low, high)], **EVERYWHERE)
     assert math.isfinite(fit.mu)
     assert fit.sigma > 0.0
-    assert n >= 30 or fit.reason == "too few amounts"
+    assert n >= 30 or fit.reason == "too few amounts, or all alike"
 
 
 @pytest.mark.parametrize(
