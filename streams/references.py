@@ -1,7 +1,8 @@
 """Records that are adopted by reference: a cut names topic, partition, offset and digest; what is read there must have that digest.
 
-A model or a stream's merchant shares are too large, and too many, to stand in every partition's cut log. They are immutable records
-of a topic of their own (`nilometer.models.<stream>`), so whoever applies a cut again finds what was applied the first time.
+A model and a stream's merchant shares are too large, and too many, to stand in every partition's cut log. They are immutable records
+of a topic of their own (`nilometer.models.<stream>`), JSON by the names of the inputs, so whoever applies a cut again finds what was
+applied the first time.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class Records:
             if reference not in self._held:
                 raise NoSuchRecord(f"{name}: {reference.topic}/{reference.partition} at {reference.offset} has not been read")
             self._held.move_to_end(reference)
-            found[name] = self._held[reference]["body"]
+            found[name] = self._held[reference][name]
         return found
 
     async def fetch(self, inputs: Mapping[str, Any]) -> None:

@@ -143,7 +143,7 @@ class Trainer:
         *,
         delay_hours: int = 168,
         relabel_hours: int = 720,
-        rate: float = 0.5,
+        rate: float = 0.2,
         clip: float = 20.0,
         days: Sequence[int] = MERCHANT_DAYS,
         challengers: Mapping[str, Callable[[], Challenger]] | None = None,
@@ -162,7 +162,6 @@ class Trainer:
         self._changed: dict[int, list[int]] = {}  # by hour: numbers whose outcome is another by now
         self._last = 0  # the latest hour that the recalibration has counted
         self._replay_to: int | None = None  # the hour up to which what is fed is known to the model
-        self._news = False
 
     def label(self, label: Label) -> None:
         """Take a label in, whenever it comes."""
@@ -188,7 +187,7 @@ class Trainer:
         return self._changed
 
     def advance(self, hour: int, ripe: Rows, again: Rows | None = None) -> dict[str, Any]:
-        """Learn what has matured by `hour`; return what is new for partitions to adopt: {"model": …, "shares": …}.
+        """Learn what has matured by `hour`; return what partitions are to adopt: {"model": …, "shares": …}.
 
         Call `wanted(hour)` before it.
 
@@ -212,10 +211,7 @@ class Trainer:
         if self._replayed(before):
             return {}
         found: dict[str, Any] = {"shares": {**self.shares.record(self.through), "delay_hours": self.delay_hours}}
-        if self._news:
-            self._news = False
-            found["model"] = self.version()
-        return found
+        return {"model": self.version(), **found} if self.learned else found
 
     def version(self) -> dict[str, Any]:
         """The champion as it stands, as JSON; its number is the hour through which it has learned."""
@@ -256,7 +252,6 @@ class Trainer:
             self._last = max(hour, self._last)
             self.learned += len(rows)
             self.frauds += int(outcomes.sum())
-            self._news = True
         self.scoreboard.learn(rows.vectors, outcomes, said)
         self.shares.add(hour, rows.merchant, outcomes)
         numbers, before = self._memory.get(hour, (rows.number[:0], outcomes[:0]))
@@ -279,8 +274,7 @@ class Trainer:
             if len(mine) and not self._replayed(before):
                 self.model.correct(mine.vectors, now)
                 self.frauds += int((2 * now - 1).sum())
-                self._news = True
-        self._changed = {}
+            self._changed = {}
 
     def _forget(self, before: int) -> None:
         for hour in [hour for hour in self._memory if hour < before - self.relabel_hours]:

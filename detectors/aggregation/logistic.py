@@ -142,7 +142,7 @@ class OnlineLogistic:
     [0.02, 0.98]
     """
 
-    def __init__(self, features: int, rate: float = 0.5, clip: float = 20.0) -> None:
+    def __init__(self, features: int, rate: float = 0.2, clip: float = 20.0) -> None:
         for name, value in (("rate", rate), ("clip", clip)):
             if not 0.0 < value < math.inf:
                 raise ValueError(f"{name} = {value}: wanted a number above 0")

@@ -48,13 +48,13 @@ class Unreadable(ValueError):
 _decode = msgspec.json.Decoder(CardLabel).decode
 
 
-def read(value: bytes | None) -> Label:
+def read(value: bytes | None, latest: int | None = None) -> Label:
     """One record of the topic.
 
     Raises
     ------
     Unreadable
-        If it cannot be read.
+        If it cannot be read, or its `at` is after `latest` (microseconds): it would wait for ever.
     """
     if value is None:
         raise Unreadable("the value is null: a label is taken back by another label")
@@ -65,6 +65,8 @@ def read(value: bytes | None) -> Label:
     at = int(times.of_mixed([told.at])[0])
     if at == times.NO_TIME:
         raise Unreadable(f"at = {told.at}: {times.WANTED_TIME}")
+    if latest is not None and at > latest:
+        raise Unreadable(f"at = {told.at}: further ahead of its record than records.future_seconds")
     return Label(int(identities_of([told.card_id], [told.transaction_id])[0]), bool(told.label), at)
 
 
@@ -97,6 +99,10 @@ class Labels:
     def add(self, label: Label) -> None:
         """Take one in, in any order."""
         self._waiting.setdefault(-(-label.at // HOUR), []).append(label)
+
+    def hours(self) -> list[int]:
+        """The hours in which labels are still to take effect, in order."""
+        return sorted(self._waiting)
 
     def take_effect(self, hour: int) -> list[int]:
         """Put in effect what `hour` (hours since 1970) has reached; return the transactions of which something new is known."""

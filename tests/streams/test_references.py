@@ -7,7 +7,7 @@ import pytest
 
 from streams.references import NoSuchRecord, Records, as_reference, digest
 
-VALUE = msgspec.json.encode({"kind": "model", "body": {"version": 7}})
+VALUE = msgspec.json.encode({"model": {"version": 7}, "shares": {"hour": 7}})
 
 
 def fetching(log):
