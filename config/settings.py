@@ -90,6 +90,13 @@ MODES = Wanted("a list of different names of payment modes, 1 to 64", lambda val
 SHARE = Wanted("a share above 0, at most 1", lambda value: 0.0 < value <= 1.0)
 WEIGHT = Wanted("a number of transactions above 0", lambda value: 0.0 < value < math.inf)
 EXPECTED = Wanted("a number of postings above 0", lambda value: 0.0 < value < math.inf)
+PER_THOUSAND = Wanted("a number above 0, below 1,000", lambda value: 0.0 < value < 1_000.0)
+HALF_LIFE = Wanted("a number of postings, at least 1", lambda value: 1.0 <= value < math.inf)
+MONTHS = Wanted("1, 2, 3, 4, 6 or 12 months", lambda value: value in (1, 2, 3, 4, 6, 12))
+BAND = Wanted("a share of the approval limit, from 0.001 to 0.3", lambda value: 0.001 <= value <= 0.3)
+OFFSET = Wanted("minutes within a day, from -1,439 to 1,439", lambda value: abs(value) < 1_440)
+TOLERANCE = Wanted("a number of decades from 0 to 1", lambda value: 0.0 <= value <= 1.0)
+LIMITS = Wanted("ascending amounts of 2 minor units and more", lambda value: [*value] == sorted({*value}) and all(a >= 2 for a in value))
 DAY_OF_YEAR = Wanted("a day of the year as MM-DD", _day_of_year)
 MU = Wanted("the mean of log10(amount), from −100 to 100", lambda value: abs(value) <= 100.0)
 SIGMA = Wanted("the standard deviation of log10(amount), from 0.000001 to 10", lambda value: 1e-6 <= value <= 10.0)
@@ -226,10 +233,20 @@ class Cards(Section, frozen=True, kw_only=True):
 class Benford(Section, frozen=True, kw_only=True):
     """The modified Benford law of employees' postings."""
 
-    alpha: Annotated[float, PROBABILITY]
+    false_alarms_per_1000_employees_per_year: Annotated[float, PER_THOUSAND]
+    alpha: Annotated[float | None, PROBABILITY] = None
+    false_discovery_rate: Annotated[float, PROBABILITY]
+    period_months: Annotated[int, MONTHS]
+    tolerance_mu: Annotated[float, TOLERANCE]
+    tolerance_sigma: Annotated[float, TOLERANCE]
+    band_width: Annotated[float, BAND]
+    approval_limits: Annotated[tuple[int, ...], LIMITS]
+    distinct: Annotated[int, whole(1, 65_536, "amounts")]
     window: Annotated[int, whole(10, 1_000_000, "postings")]
     minimum_expected: Annotated[float, EXPECTED]
+    half_life: Annotated[float, HALF_LIFE]
     year_start: Annotated[str, DAY_OF_YEAR]
+    utc_offset: Annotated[int, OFFSET]
     mu: Annotated[float | None, MU] = None
     sigma: Annotated[float | None, SIGMA] = None
     exponent: Annotated[int, EXPONENT]
@@ -250,14 +267,27 @@ class Calibration(Section, frozen=True, kw_only=True):
 
     epsilon: Annotated[float, PROBABILITY]
     mode: Annotated[str, one_of("conditional", "joint", "off")]
-    warm_up: Annotated[int, whole(1, 100_000_000, "events")]
-    calibration: Annotated[int, whole(1, 100_000_000, "events")]
+    guarantee: Annotated[str, one_of("tracking", "exact")]
+    warm_up: Annotated[int, whole(6, 1_000_000, "events")]
+    bins: Annotated[int, whole(1, 64, "bins")]
+    width: Annotated[int, whole(10, 1_000_000, "events")]
+    curve_rate: Annotated[float, SHARE]
+    level_rate: Annotated[float, SHARE]
+    drift_odds: Annotated[float, Wanted("odds above 1, at most 1e30", lambda value: 1.0 < value <= 1e30)]
     hand_over_lag: Annotated[int, whole(0, 1_000_000, "events")]
     hand_over_spread: Annotated[int, whole(1, 1_000_000, "events")]
     quiet_units: Annotated[int, QUIET]
     silence_seconds: Annotated[float, SECONDS]
     scores: Annotated[bool, SWITCH]
     key_limit: Annotated[int, KEYS]
+
+    def disagreements(self) -> Iterator[str]:
+        kept = self.bins * self.width
+        if self.warm_up > kept:
+            yield f"warm_up = {self.warm_up}: wanted at most bins · width = {kept:,} events"
+        needed = math.ceil((2.0 if self.mode == "joint" else 1.0) / self.epsilon - 1e-9) - 1
+        if needed > kept:
+            yield f"epsilon = {self.epsilon}: needs {needed:,} events to rank among, bins · width = {kept:,} are kept"
 
 
 class Checkpoint(Section, frozen=True, kw_only=True):

@@ -62,10 +62,13 @@ def release(data, header, start, length):  # type: ignore[no-untyped-def]
 class Arena:
     """One array of int64 or float64 (`dtype`) and the bookkeeping of its blocks.
 
+    float32 is for arenas whose blocks are all of one size class: links are starts of blocks, and only multiples of a block's size have
+    so few digits that single precision keeps them.
+
     `header[0]` is the first element never used, `header[1 + c]` the first free block of class c (−1: none).
     """
 
-    def __init__(self, dtype: type[np.int64] | type[np.float64] = np.float64, elements: int = 1024) -> None:
+    def __init__(self, dtype: type[np.int64] | type[np.float64] | type[np.float32] = np.float64, elements: int = 1024) -> None:
         self.data: NDArray[Any] = np.zeros(elements, dtype)
         self.header = np.full(1 + CLASSES, -1, np.int64)
         self.header[0] = 0

@@ -7,6 +7,7 @@ Layout: ``b"NILO"``, format (u16), length of the table of contents (u32), the ta
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 FORMAT = 1
 _MAGIC = b"NILO"
 _HEAD = struct.Struct("<4sHI")
+_DTYPE = re.compile(r"[<|][biuf][1248]")
 _LARGEST = 1 << 32  # bytes of an unpacked snapshot that is still believed
 _DIGEST_BYTES = 16
 _STEP = 1 << 20  # bytes that are compressed at once
@@ -102,9 +104,11 @@ def unpack(data: bytes | bytearray) -> dict[str, Section]:
         for entry in entries:
             arrays = {}
             for part in entry.arrays:
+                if not _DTYPE.fullmatch(part.dtype):  # numpy would try to read anything, and raise what it likes
+                    raise SnapshotError(f"the array {entry.name}.{part.name} is not one of numbers")
                 dtype = np.dtype(part.dtype)
                 count = int(np.prod(part.shape, dtype=np.int64)) if part.shape else 1
-                if dtype.hasobject or count < 0 or part.start < 0:
+                if count < 0 or part.start < 0:
                     raise SnapshotError(f"the array {entry.name}.{part.name} is not one of numbers")
                 flat = np.frombuffer(data, dtype, count, base + part.start) if count else np.zeros(0, dtype)
                 arrays[part.name] = flat.reshape(part.shape).astype(dtype.newbyteorder("="))

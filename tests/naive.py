@@ -693,6 +693,45 @@ def band_share(mu, sigma, approval_limit, width, end, local):
     return max(inside / (below(approval_limit) - below(around)), (approval_limit - start) / (approval_limit - around))
 
 
+def benford_year(postings, laws, bands, rho, repeat_share, repeat_rho, sizes):
+    """An employee's e-values (digits, band, repeats) and late statistic after postings (amount, in band or None if not tested).
+
+    ``laws[i]`` and ``bands[i]`` are the highest honest shares that held at posting i; everything is summed up anew at every posting.
+    """
+    seen, digits, inside, repeats, said = [], [], [], [], []
+    for i, (amount, in_band) in enumerate(postings):
+        repeats.append(amount in seen)
+        if amount not in seen:
+            seen.append(amount)
+            digits.append((leading_digits(amount) - 1, laws[i]))
+            if in_band is not None:
+                inside.append((in_band, bands[i]))
+
+        def factors(trials, size, correlation):
+            found = []
+            for t, (hit, share) in enumerate(trials):
+                before = sum(1 for other, _ in trials[:t] if other)
+                a = share * (1 - correlation) + correlation * before
+                b = (share + size * (1 - share)) * (1 - correlation) + correlation * before
+                whole = 1 - correlation + correlation * t
+                found.append(b / a if hit else (whole - b) / (whole - a))
+            return found
+
+        of_digits = [[(digit == d, law[d]) for digit, law in digits] for d in range(9)]
+        every = [factors(trials, size, rho) for trials in of_digits for size in sizes]
+        band = [factors(inside, size, rho) for size in sizes]
+        again = [factors([(hit, repeat_share) for hit in repeats], size, repeat_rho) for size in sizes]
+        said.append(
+            (
+                sum(map(math.prod, every)) / len(every),
+                sum(map(shiryaev_roberts, every + band)) / len(every + band),
+                sum(map(math.prod, band)) / len(band),
+                sum(map(math.prod, again)) / len(again),
+            )
+        )
+    return said
+
+
 def e_bh(e_values, q):
     """The e-BH procedure by its definition: how many are taken, and those."""
     most = 0

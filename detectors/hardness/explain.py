@@ -1,57 +1,67 @@
-"""Why an event alerted, in words: from the numbers that the kernel kept of the row, and nothing else."""
+"""Why an event alerted, in words: from the numbers that the kernel kept of the alarm, and nothing else."""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from detectors.hardness.fold import DETAIL, DRIFT, HARDNESS, JOINT, MODES, OFF, POOLED, TESTS
+from detectors.protocol import P_VALUE, TEST, Alarms, Explanation
 
-from detectors.hardness.kernel import DETAIL, HARDNESS, JOINT, MODES, OFF
-from detectors.protocol import Explanation
+TRACKING = "the share of alerts, true and false together, tends to epsilon in the long run, whatever comes"
+EXACT = "at most epsilon of normal events, if they are exchangeable with those that they are ranked among"
+DRIFTED = "a stream whose p-values are uniform and independent is ever told to have drifted with probability 1 in the odds"
 
 
-def explain(detail: NDArray[np.float64]) -> Explanation:
-    """Explain an alerting row from its `DETAIL`, shape (14,).
-
-    Raises
-    ------
-    ValueError
-        If the row has none, because it does not alert.
-    """
-    if len(detail) != len(DETAIL):
-        raise ValueError("this row does not alert: there is nothing to explain")
-    evidence: dict[str, float | int | str] = dict(zip(DETAIL, detail.tolist(), strict=True))
-    mode, channel, error, hardness, _, usual, _, upper, score, threshold, m, as_high, p_hardness, epsilon = detail.tolist()
-    p = (1.0 + as_high) / (m + 1.0)
-    rank = f"{_count(as_high)} of the {m:.0f} calibration events"
-    if channel == HARDNESS:
-        reasons = [
-            f"The event itself is unusual: its hardness {hardness:.3g} is reached by {rank}.",
+def explain(alarms: Alarms, i: int) -> Explanation:
+    """Explain the i-th alarm from its `DETAIL`, shape (17,)."""
+    number = dict(zip(DETAIL, alarms.detail_of(i).tolist(), strict=True))
+    test, mode = int(alarms.places[i, TEST]), int(number["mode"])
+    evidence: dict[str, float | int | str] = {
+        name: value for name, value in number.items() if name not in ("mode", "basis", "ranked", "as_high", "tracking", "evidence")
+    }
+    evidence |= {"mode": MODES[mode], "test": TESTS[test], "ranked_among": int(number["ranked"]), "as_high": int(number["as_high"])}
+    if test == DRIFT:
+        odds = number["evidence"]
+        reasons = (
+            f"The p-values of this source no longer look like chance: betting against that has multiplied the stake by {odds:,.0f}.",
+            f"The latest error is {number['error']:.3g} at a hardness of {number['hardness']:.3g}; half of the events this hard stayed "
+            f"below {number['quantile_50']:.3g}. The model, or what it is given, has changed; calibration is following.",
+        )
+        budget = {"odds": odds}
+        return Explanation(reasons, evidence, "p-values of the same source", basis="martingale", guarantee=DRIFTED, budget=budget)
+    p = float(alarms.numbers[i, P_VALUE])
+    evidence["p_value"] = p
+    pooled = number["basis"] == POOLED
+    among = f"the last {number['ranked']:.0f} events" + ("" if pooled else " of its hardness")
+    rank = f"{_count(number['as_high'])} of {among}"
+    reasons_, where = [], f"hardness {number['hardness']:.3g}, {_place(number['p_hardness'])}"
+    error, usual, upper = number["error"], number["quantile_50"], number["quantile_95"]
+    if test == HARDNESS:
+        reasons_ += [
+            f"The event itself is unusual: its hardness {number['hardness']:.3g} is reached by {rank}.",
             f"The model's error is {error:.3g}; half of the events this hard stay below {usual:.3g}, 95 % below {upper:.3g}.",
         ]
     elif mode == OFF:
-        reasons = [
+        reasons_ += [
             f"The model's error {error:.3g} is reached by {rank}, whatever their hardness.",
-            f"The event's hardness {hardness:.3g} is {_place(p_hardness)}; half of the events this hard have an error below {usual:.3g}.",
+            f"Its hardness {number['hardness']:.3g} is {_place(number['p_hardness'])}; half of those have an error below {usual:.3g}.",
         ]
     else:
-        where = f"hardness {hardness:.3g}, {_place(p_hardness)}"
         if error > upper:
             first = f"The model's error {error:.3g} is above {upper:.3g}, which 95 % of events this hard ({where}) stay below."
         else:
             first = f"The model's error {error:.3g} is high for an event this hard ({where}): half of those stay below {usual:.3g}."
-        reasons = [first, f"Its calibrated score {score:.3g} is reached by {rank}; the threshold is {threshold:.3g}."]
+        reasons_ += [first, f"Its calibrated score {number['score']:.3g} is reached by {rank}; the threshold is {number['threshold']:.3g}."]
     if mode == JOINT:
-        p = min(1.0, 2.0 * p)
-        reasons.append("Two things are tested, the error given the hardness and the hardness itself, so p is twice the smaller p-value.")
-    reasons.append(f"A normal event does so with p = {p:.2g}; events alert at p ≤ {epsilon:.2g}.")
-    evidence |= {
-        "mode": MODES[int(mode)],
-        "channel": ("error", "hardness")[int(channel)],
-        "calibration": int(m),
-        "as_high": int(as_high),
-        "p_value": p,
-    }
-    return Explanation(tuple(reasons), evidence, f"{m:.0f} earlier events of the same source, kept apart from those the curves were fit on")
+        reasons_.append("Two things are tested, the error given the hardness and the hardness itself, so p is twice the smaller p-value.")
+    level = number["epsilon"] * number["factor"]
+    adapted = "" if number["factor"] == 1.0 else f" ({number['epsilon']:.2g}, adapted to what has alerted of late)"
+    reasons_.append(f"A normal event does so with p = {p:.2g}; events alert at p ≤ {level:.2g}{adapted}.")
+    return Explanation(
+        tuple(reasons_),
+        evidence,
+        f"{among} of the same source, each ranked when it came",
+        basis="pooled: all events of the source" if pooled else f"own: events of hardness bin {number['basis'] + 1:.0f}",
+        guarantee=TRACKING if number["tracking"] else EXACT,
+    )
 
 
 def _count(events: float) -> str:
@@ -59,6 +69,6 @@ def _count(events: float) -> str:
 
 
 def _place(p_hardness: float) -> str:
-    """Where the hardness stands among the calibration's, in whole per cent, never 0."""
+    """Where the hardness stands among the ranked ones, in whole per cent, never 0."""
     share = 100.0 * min(p_hardness, 1.0 - p_hardness)
     return f"among the {'hardest' if p_hardness <= 0.5 else 'easiest'} {max(1, round(share))} %"

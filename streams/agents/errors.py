@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from config.settings import Settings
 from detectors.hardness.detector import HardnessDetector
+from detectors.hardness.explain import EXACT, TRACKING
 from streams.alerts import Promise
 from streams.definitions import Definition
 from streams.fields import parts_of_key
@@ -18,8 +19,13 @@ def define(settings: Settings) -> Definition:
         detector=HardnessDetector(
             epsilon=own.epsilon,
             mode=own.mode,
+            guarantee=own.guarantee,
             warm_up=own.warm_up,
-            calibration=own.calibration,
+            bins=own.bins,
+            width=own.width,
+            curve_rate=own.curve_rate,
+            level_rate=own.level_rate,
+            drift_odds=own.drift_odds,
             hand_over_lag=own.hand_over_lag,
             hand_over_spread=own.hand_over_spread,
             quiet_units=own.quiet_units,
@@ -31,8 +37,8 @@ def define(settings: Settings) -> Definition:
             words=f"{100 * own.epsilon:.4g} % of events",
             budget={"epsilon": own.epsilon, "mode": own.mode},
             unit="event",
-            guarantee="at most epsilon of normal events, if they are exchangeable with those that the threshold was drawn from",
-            basis="paper",
+            guarantee=TRACKING if own.guarantee == "tracking" else EXACT,
+            basis="own",
         ),
         rate=own.epsilon,
         scores=own.scores,

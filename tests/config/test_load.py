@@ -179,7 +179,7 @@ def test_settings_are_frozen_and_can_be_hashed() -> None:
 
 def test_every_key_has_a_default_and_every_default_a_comment() -> None:
     text = (ROOT / "config" / "default.toml").read_text(encoding="utf-8")
-    table = tomllib.loads(text.replace("# mu =", "mu =").replace("# sigma =", "sigma ="))
+    table = tomllib.loads(text.replace("# alpha =", "alpha =").replace("# mu =", "mu =").replace("# sigma =", "sigma ="))
     table["sensors"]["classes"] = {}  # [sensors.class.NAME]: none by default
     assert {section: set(keys) for section, keys in table.items()} == {
         section.name: {field.name for field in msgspec.structs.fields(section.type)} for section in msgspec.structs.fields(Settings)
@@ -207,11 +207,10 @@ def test_a_detectors_own_defaults_are_those_of_the_file(section: str, module: st
     for field in msgspec.structs.fields(type(values)):
         if field.name in keywords:
             by_default = keywords[field.name]
-            wanted = 0 if by_default is None and field.name not in ("mu", "sigma") else by_default  # 0: the detector chooses
+            wanted = 0 if by_default is None and field.name not in ("alpha", "mu", "sigma") else by_default  # 0: the detector chooses
             assert getattr(values, field.name) == wanted, f"{section}.{field.name}"
     only_ours = {"silence_seconds", "scores", "currency", "postings", "classes"}
-    left = {"lambda_"}  # λ of Eq. (10): 0, the paper's own choice, until somebody needs another
-    assert {field.name for field in msgspec.structs.fields(type(values))} - only_ours == set(keywords) - left
+    assert {field.name for field in msgspec.structs.fields(type(values))} - only_ours == set(keywords)
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -107,7 +107,7 @@ def test_errors(tmp_path):
         "hardness": hardness,
     }
     file = written(columns, tmp_path / "errors.parquet")
-    more = {"calibration.warm_up": 200, "calibration.calibration": 200}
+    more = {"calibration.warm_up": 200, "calibration.width": 100}
     _said, test = held_against_backtest("errors", file, settings_for("errors", **more), tmp_path / "out")
     assert test.episodes >= 1
 
