@@ -76,6 +76,9 @@ QUIET = whole(1, 1_000_000, "alerting units")
 KEYS = whole(1, 100_000_000, "keys")
 EXPONENT = Wanted("the decimal places of the currency's minor unit, from 0 to 6", lambda value: 0 <= value <= 6)
 CURRENCY = Wanted('a currency of three capital letters ("EUR"), or "" for any', _currency)
+NORMAL_DAYS = Wanted("a number of days above 0, at most 3,660", lambda value: 0.0 < value <= 3_660.0)
+RATIO = Wanted("a ratio above 1", lambda value: 1.0 < value < math.inf)
+COST = Wanted("0 or more", lambda value: 0.0 <= value < math.inf)
 SERVERS = Wanted("host:port, or several with commas between", _servers)
 TEXT = Wanted("text", lambda value: True)
 SECRET = Wanted("text", lambda value: True, secret=True)
@@ -209,10 +212,17 @@ class Cards(Section, frozen=True, kw_only=True):
     epsilon: Annotated[float, PROBABILITY]
     windows: Annotated[tuple[int, ...], DAYS]
     modes: Annotated[tuple[str, ...], MODES]
-    mode_slots: Annotated[int, whole(1, 64, "payment modes")]
+    mode_slots: Annotated[int, whole(1, 32, "payment modes")]
     postings: Annotated[bool, SWITCH]
     txgap: Annotated[str, one_of("paper", "recency")]
     prior_weight: Annotated[float, WEIGHT]
+    normal_days: Annotated[float, NORMAL_DAYS]
+    unusual_ratio: Annotated[float, RATIO]
+    alerts_per_day: Annotated[float, COST]
+    review_cost: Annotated[float, COST]
+    fraud_loss: Annotated[float, COST]
+    fraud_loss_share: Annotated[float, COST]
+    critical_loss: Annotated[float, COST]
     ring_limit: Annotated[int, whole(1, 1_000_000, "transactions")]
     calibration: Annotated[int, whole(1, 1_000_000, "scores")]
     exponent: Annotated[int, EXPONENT]

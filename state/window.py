@@ -1,6 +1,7 @@
 """Exact sliding sums over several windows at once: one ring of transactions per key, a head per window, integers throughout.
 
-For every window d (whole seconds) and attribute value j a key holds, over its transactions with time t > now − d,
+A transaction belongs to any of a few groups (all, those of one attribute value, …), said by the bits of its `groups`: bit g, group g.
+For every window d (whole seconds) and group g a key holds, over its transactions with time t > now − d,
 
     n = Σ 1,  T = Σ (t − r),  S0 = Σ a,  S1 = Σ a·(t − r),  Q = Σ a·(q − b),
 
@@ -11,6 +12,9 @@ is int64, nothing ever drifts: the sums equal those of a re-scan to the last bit
 Everything fits int64: origins follow the newest transaction, and a ring holds at most `limit` transactions and at most
 2⁶² / (longest window) minor units in absolute amounts (7.6·10¹² for a week). Where either is exceeded the oldest leave early, and
 the key remembers the time of the last that did (`LEFT_EARLY`): sums that reach back to it are too small.
+
+What has left the longest window is not forgotten altogether: `past` counts it, group by group. Shares of groups made from it alone
+are a longest window old, so that a burst of frauds cannot teach them before its labels are there.
 
 A transaction older than the newest may still come in while it is inside the longest window: it is put in its place. The sums do not
 depend on the order of arrival, except that among equal times the places q follow it.
@@ -32,11 +36,12 @@ Ints = NDArray[np.int64]
 
 # Columns of a key's row in `rings`; after them one head per window. Places count on for ever, the ring's index is place & (room − 1).
 START, ROOM, NEXT, ORIGIN, PLACE_ORIGIN, NEWEST, MASS, LEFT_EARLY, HEADS = range(9)
-# Columns of `sums[slot, window, attribute]`.
+# Columns of `sums[slot, window, group]`.
 COUNT, TIMES, AMOUNTS, AMOUNT_TIMES, AMOUNT_PLACES = range(5)
 SUMS = 5
 
-PARTS = 4  # of a ring's block, `room` elements each: times, amounts, attributes, transactions
+PARTS = 4  # of a ring's block, `room` elements each: times, amounts, groups, transactions
+MOST_GROUPS = 62  # bits of a whole number
 SMALLEST_ROOM = 4
 NEVER = np.iinfo(np.int64).min
 _SAFE = 1 << 62
@@ -49,16 +54,27 @@ def _leave(rings, sums, data, slot, window, place):  # type: ignore[no-untyped-d
     at = rings[slot, START] + (place & (room - 1))
     since = data[at] - rings[slot, ORIGIN]
     amount = data[at + room]
-    attribute = data[at + 2 * room]
-    sums[slot, window, attribute, COUNT] -= 1
-    sums[slot, window, attribute, TIMES] -= since
-    sums[slot, window, attribute, AMOUNTS] -= amount
-    sums[slot, window, attribute, AMOUNT_TIMES] -= amount * since
-    sums[slot, window, attribute, AMOUNT_PLACES] -= amount * (place - rings[slot, PLACE_ORIGIN])
+    groups = data[at + 2 * room]
+    placed = amount * (place - rings[slot, PLACE_ORIGIN])
+    for group in range(sums.shape[2]):
+        if groups >> group & 1:
+            s = sums[slot, window, group]
+            s[COUNT] -= 1
+            s[TIMES] -= since
+            s[AMOUNTS] -= amount
+            s[AMOUNT_TIMES] -= amount * since
+            s[AMOUNT_PLACES] -= placed
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def advance(rings, sums, data, spans, slot, now):  # type: ignore[no-untyped-def]
+def count_groups(counts, groups):  # type: ignore[no-untyped-def]
+    """One more in each of its groups."""
+    for group in range(len(counts)):
+        counts[group] += groups >> group & 1
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def advance(rings, sums, past, data, spans, slot, now):  # type: ignore[no-untyped-def]
     """Let every transaction with time ≤ now − d leave window d, and bring the origins up. `now` is not before the key's newest."""
     start, room, end = rings[slot, START], rings[slot, ROOM], rings[slot, NEXT]
     longest = len(spans) - 1
@@ -68,7 +84,9 @@ def advance(rings, sums, data, spans, slot, now):  # type: ignore[no-untyped-def
         while head < end and data[start + (head & (room - 1))] <= edge:
             _leave(rings, sums, data, slot, window, head)
             if window == longest:
-                rings[slot, MASS] -= abs(data[start + (head & (room - 1)) + room])
+                here = start + (head & (room - 1))
+                rings[slot, MASS] -= abs(data[here + room])
+                count_groups(past[slot], data[here + 2 * room])
             head += 1
         rings[slot, HEADS + window] = head
     rings[slot, NEWEST] = now
@@ -76,8 +94,8 @@ def advance(rings, sums, data, spans, slot, now):  # type: ignore[no-untyped-def
     if moved >= spans[longest]:
         climbed = rings[slot, HEADS + longest] - rings[slot, PLACE_ORIGIN]
         for window in range(longest + 1):
-            for attribute in range(sums.shape[2]):
-                s = sums[slot, window, attribute]
+            for group in range(sums.shape[2]):
+                s = sums[slot, window, group]
                 s[TIMES] -= moved * s[COUNT]
                 s[AMOUNT_TIMES] -= moved * s[AMOUNTS]
                 s[AMOUNT_PLACES] -= climbed * s[AMOUNTS]
@@ -125,7 +143,7 @@ def make_room(rings, data, header, spans, slot, limit):  # type: ignore[no-untyp
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def insert(rings, sums, data, spans, slot, time, amount, attribute, transaction, limit, mass_limit):  # type: ignore[no-untyped-def]
+def insert(rings, sums, past, data, spans, slot, time, amount, groups, transaction, limit, mass_limit):  # type: ignore[no-untyped-def]
     """Add a transaction that is inside the longest window; `advance` (unless it is late) and `make_room` come before.
 
     Returns False where the ring is full of newer ones, so that it was itself the one to leave early.
@@ -141,9 +159,11 @@ def insert(rings, sums, data, spans, slot, time, amount, attribute, transaction,
         oldest = start + (first & (room - 1))
         if time < data[oldest]:
             rings[slot, LEFT_EARLY] = max(rings[slot, LEFT_EARLY], time)
+            count_groups(past[slot], groups)
             return False
         rings[slot, LEFT_EARLY] = max(rings[slot, LEFT_EARLY], data[oldest])
         rings[slot, MASS] -= abs(data[oldest + room])
+        count_groups(past[slot], data[oldest + 2 * room])
         for window in range(longest + 1):
             if rings[slot, HEADS + window] == first:
                 _leave(rings, sums, data, slot, window, first)
@@ -157,22 +177,26 @@ def insert(rings, sums, data, spans, slot, time, amount, attribute, transaction,
             data[above + part * room] = data[here + part * room]
         for window in range(longest + 1):
             if place >= rings[slot, HEADS + window]:
-                sums[slot, window, data[here + 2 * room], AMOUNT_PLACES] += data[here + room]
+                for group in range(sums.shape[2]):
+                    sums[slot, window, group, AMOUNT_PLACES] += (data[here + 2 * room] >> group & 1) * data[here + room]
     here = start + (place & (room - 1))
     data[here] = time
     data[here + room] = amount
-    data[here + 2 * room] = attribute
+    data[here + 2 * room] = groups
     data[here + 3 * room] = transaction
     rings[slot, NEXT] = end + 1
     rings[slot, MASS] += abs(amount)
     since = time - rings[slot, ORIGIN]
     for window in range(longest + 1):
         if time > newest - spans[window]:
-            sums[slot, window, attribute, COUNT] += 1
-            sums[slot, window, attribute, TIMES] += since
-            sums[slot, window, attribute, AMOUNTS] += amount
-            sums[slot, window, attribute, AMOUNT_TIMES] += amount * since
-            sums[slot, window, attribute, AMOUNT_PLACES] += amount * (place - rings[slot, PLACE_ORIGIN])
+            for group in range(sums.shape[2]):
+                if groups >> group & 1:
+                    s = sums[slot, window, group]
+                    s[COUNT] += 1
+                    s[TIMES] += since
+                    s[AMOUNTS] += amount
+                    s[AMOUNT_TIMES] += amount * since
+                    s[AMOUNT_PLACES] += amount * (place - rings[slot, PLACE_ORIGIN])
         else:
             rings[slot, HEADS + window] += 1
     return True
@@ -185,30 +209,32 @@ class SlidingWindows:
     ----------
     spans
         The windows in whole seconds, ascending.
-    attributes
-        How many attribute values are kept apart.
+    groups
+        How many groups are kept apart, at most 62.
     limit
         The most transactions that one key's ring holds; beyond it the oldest leave early.
 
     Attributes
     ----------
     rows
-        Slab with `rings` (int64, a row of `HEADS + windows`) and `sums` (int64, windows × attributes × 5).
+        Slab with `rings` (int64, a row of `HEADS + windows`), `sums` (int64, windows × groups × 5) and `past` (int64, groups).
     mass_limit
         The most that a ring's absolute amounts may add up to; a single amount beyond it counts as this much.
     """
 
-    def __init__(self, spans: Sequence[int], attributes: int, limit: int = 4096) -> None:
+    def __init__(self, spans: Sequence[int], groups: int, limit: int = 4096) -> None:
         self.spans: Ints = np.array(spans, np.int64)
         if len(self.spans) == 0 or self.spans[0] < 1 or np.any(np.diff(self.spans) <= 0):
             raise ValueError(f"windows of {list(spans)} seconds: wanted at least one, ascending, each of a second or more")
         if limit < 1:
             raise ValueError(f"limit = {limit}: a ring must be able to hold at least one transaction")
-        self.attributes, self.limit = attributes, limit
+        if not 1 <= groups <= MOST_GROUPS:
+            raise ValueError(f"groups = {groups}: wanted between 1 and {MOST_GROUPS}")
+        self.groups, self.limit = groups, limit
         self.mass_limit = _SAFE // int(self.spans[-1])
         ring = np.zeros(HEADS + len(spans), np.int64)
         ring[START], ring[NEWEST], ring[LEFT_EARLY] = -1, NEVER, NEVER
-        self.rows = Slab(rings=ring, sums=np.zeros((len(spans), attributes, SUMS), np.int64))
+        self.rows = Slab(rings=ring, sums=np.zeros((len(spans), groups, SUMS), np.int64), past=np.zeros(groups, np.int64))
         self.arena = Arena(np.int64, 4096)
 
     def grow_arena(self) -> None:
@@ -255,4 +281,4 @@ class SlidingWindows:
             self.arena.data[index + part * room] = frozen[name]
 
 
-_PART_NAMES = ("times", "amounts", "attributes", "transactions")
+_PART_NAMES = ("times", "amounts", "groups", "transactions")

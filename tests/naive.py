@@ -359,20 +359,16 @@ def time_gap(transactions, span, now, attribute=None):
     return sum((span - (now - t)) * a for t, a, j in in_window(transactions, span, now) if attribute in (None, j))
 
 
-def aggregates(transactions, span, now, attribute, values, form="paper"):
-    """n, Σ w, SA, TxG, TG of all attribute values, and of the current one (0 where it is none of `values`)."""
-    found = []
-    for j in (None, attribute):
-        own = [(t, a, k) for t, a, k in transactions if j in (None, k)]
-        closed = j is not None and j not in values
-        found += [
-            0 if closed else len(in_window(own, span, now)),
-            0 if closed else time_gap([(t, 1, k) for t, _, k in own], span, now),
-            0 if closed else simple_aggregation(own, span, now),
-            0 if closed else transaction_gap(transactions, span, now, j, form),
-            0 if closed else time_gap(own, span, now),
-        ]
-    return found
+def aggregates(transactions, span, now, attribute=None, form="paper"):
+    """n, Σ w, SA, TxG, TG of one attribute value, or of all."""
+    own = [(t, a, k) for t, a, k in transactions if attribute in (None, k)]
+    return [
+        len(in_window(own, span, now)),
+        time_gap([(t, 1, k) for t, _, k in own], span, now),
+        simple_aggregation(own, span, now),
+        transaction_gap(transactions, span, now, attribute, form),
+        time_gap(own, span, now),
+    ]
 
 
 def merchant_share(known, span, now, delay):
@@ -382,105 +378,160 @@ def merchant_share(known, span, now, delay):
     return sum(w for w, fraud in window if fraud) / sum(w for w, _ in window) if window else 0.0
 
 
-def own_normal(payments, now, everybody, n0, days=30):
-    """(how many, mean, spread) of a card's (time, amount), each exp(-3 age / days); the population's exp(mean log) counts as n0."""
-    paid = [(math.exp(-3 * (now - t) / (days * 86_400)), a) for t, a in payments if a > 0]
-    logs = [math.log(a) for a in everybody if a > 0]
-    count, prior = sum(w for w, _ in paid), n0 if logs else 0.0
-    if prior + count == 0:
-        return 0.0, 0.0, 0.0
-    median = math.exp(sum(logs) / len(logs)) if logs else 1.0
-    mean = (prior * median + sum(w * a for w, a in paid)) / (prior + count)
-    return count, mean, max(0.01 * mean, math.sqrt((prior * median**2 + sum(w * (a - mean) ** 2 for w, a in paid)) / (prior + count)))
+def tile_aggregates(transactions, span, now, width, attribute=None):
+    """The same of tiles: a transaction stays as long as its tile reaches into the window, at its tile's mean time or the edge's."""
+    tiles = {}
+    for t, a, k in transactions:
+        if attribute in (None, k):
+            tiles.setdefault(t // width, []).append((t, a))
+    held = [tile for number, tile in tiles.items() if (number + 1) * width > now - span]
+    return [
+        sum(len(tile) for tile in held),
+        sum(a for tile in held for _, a in tile),
+        sum((span - (now - t)) * a for tile in held for t, a in tile),
+    ]
 
 
-def old_share(values, value, now, delay, n0, groups):
-    """p_c(A_j) by what is at least `delay` old among (time, value), n0 transactions spread evenly over the values added."""
-    old = [j for t, j in values if t <= now - delay and j >= 0]
-    return (old.count(value) + n0 / groups) / (len(old) + n0)
+def decayed(events, now, days):
+    """Σ w and Σ w·x of (time, x), w = e^(−3·age/d)."""
+    weights = [math.exp(-3.0 * (now - t) / (days * 86_400.0)) for t, _ in events]
+    return sum(weights), sum(w * x for w, (_, x) in zip(weights, events, strict=True))
 
 
-def mean_and_squares_above(logs):
-    """Mean, and the number and squared deviations of those that came in above the mean of the ones before."""
-    above, squares = 0, 0.0
-    for i, x in enumerate(logs):
-        before = sum(logs[:i]) / i if i else 0.0
-        if x > before:
-            above += 1
-            squares += (x - before) * (x - sum(logs[: i + 1]) / (i + 1))
-    return (sum(logs) / len(logs) if logs else 0.0), above, squares
+def tail_surprise(seen, x, low, start, upper=True):
+    """−ln of the share of values on x's side of it, by straight lines between edges an eighth apart.
+
+    `start(edge)` is the tail of one imaginary value more; values are counted in the step they lie in.
+    """
+
+    def at(edge):
+        steps = [min(max(math.floor((v - low) * 8), 0), 351) for v in seen]
+        extreme = sum(step >= edge if upper else step < edge for step in steps)
+        return -math.log((extreme + start(low + edge / 8)) / (len(seen) + 1))
+
+    left = min(max(math.floor((x - low) * 8), 0), 351)
+    part = min(max((x - low) * 8 - left, 0.0), 1.0)
+    return at(left) + part * (at(left + 1) - at(left))
 
 
-def amount_surprise(amount, everybody, own, n0):
-    """−log P(so large an amount) by the card's normal of log amounts, the population counting as n0 transactions."""
-    if amount <= 0 or not everybody:
-        return 0.0
-    mean, above, squares = mean_and_squares_above(everybody)
-    own_mean, own_above, own_squares = mean_and_squares_above(own)
-    centre = (n0 * mean + len(own) * own_mean) / (n0 + len(own))
-    variance = max(1e-4, (n0 * (n0 * 1.0 + squares) / (n0 + above) + own_squares) / (n0 + own_above))
-    z = (math.log(amount) - centre) / math.sqrt(variance)
-    return -math.log(0.5 * math.erfc(z / math.sqrt(2.0)))
+def amount_start(x):
+    return 1.0 - x * 8 / 353
 
 
-def mode_share(mode, modes, everybody, own, n0):
-    """The card's share of a mode, the population's (one transaction a mode added) counting as n0 transactions."""
-    population = (everybody.count(mode) + 1) / (len(everybody) + modes)
-    return (own.count(mode) + n0 * population) / (len(own) + n0)
+def ratio_start(x):
+    return 0.5 * math.erfc(x / math.sqrt(2.0))
 
 
-def mode_surprise(mode, modes, everybody, own, n0):
-    """−log of the shares of all modes as rare."""
-    share = [mode_share(j, modes, everybody, own, n0) for j in range(modes)]
-    return max(0.0, -math.log(sum(s for j, s in enumerate(share) if j == mode or s <= share[mode])))
+def gap_start(x):
+    return -math.expm1(-math.exp(x))
 
 
-def gap_surprise(gap, everybody, own, n0):
-    """−log P(so short a gap): exponential with the card's mean gap, the population's counting as n0 gaps."""
-    if gap is None or sum(everybody) + sum(own) == 0:
-        return 0.0
-    usual = (n0 * sum(everybody) / len(everybody) + sum(own)) / (n0 + len(own))
-    return -math.log(1.0 - math.exp(-(gap + 1) / usual))
+def share(population, own, count, n0):
+    """The card's share, the population's counting as n0 transactions."""
+    return (own + n0 * population) / (count + n0)
 
 
-def card_verdicts(events, spans, modes, n0, calibration, form="paper"):
-    """Walk (card, time, amount, mode, number); a verdict is (reason, score, surprises, aggregates per window, past scores)."""
-    kept, logs, chosen, gaps, newest, scores = {}, {}, {}, {}, {}, []
-    verdicts = []
-    for card, t, amount, mode, number in events:
-        held = kept.setdefault(card, [])
+def median_step(logs):
+    """The middle of the step of ln(amount) that the median lies in."""
+    ordered = sorted(math.floor(x * 8) for x in logs)
+    return math.exp((ordered[(len(ordered) + 1) // 2 - 1] + 0.5) / 8)
+
+
+def new_population():
+    return {"logs": [], "ratios": [], "gap_ratios": [], "gaps": [], "modes": [], "past_modes": [], "past": 0, "past_unusual": 0}
+
+
+def card_features(events, days, modes, n0, adopted_before=(), form="paper", big=2.5, month=30.0):
+    """Walk (card, time, amount, mode, match, number); a row is (reason, features by name).
+
+    The population's normal is adopted before the events of these numbers, and is what was seen before them.
+    """
+    held, own, newest, population, adopted, rows = {}, {}, {}, new_population(), new_population(), []
+    for row, (card, t, amount, mode, match, number) in enumerate(events):
+        if row in adopted_before:
+            adopted = {name: list(x) if isinstance(x, list) else x for name, x in population.items()}
+            everything = [(x, newest[c]) for c in held for x in held[c]]
+            left = [x for x, now in everything if x[0] <= now - days[-1] * 86_400]
+            adopted["past"], adopted["past_unusual"] = len(left), sum(x[4] for x in left)
+        kept = held.setdefault(card, [])
+        mine = own.setdefault(card, {"amounts": [], "gaps": []})
         last = newest.get(card)
-        held[:] = [x for x in held if last is None or x[0] > last - spans[-1]]
-        if any(x[3] == number for x in held):
-            verdicts.append(("repeated",))
+        edge = None if last is None else last - days[-1] * 86_400
+        if any(x[5] == number and x[0] > edge for x in kept):
+            rows.append(("repeated", {}))
             continue
-        if last is not None and t < last:
-            if t > last - spans[-1]:
-                held.append((t, amount, mode, number))
-            verdicts.append(("late",))
+        if last is not None and t <= edge:
+            rows.append(("late", {}))
             continue
-        window = [x[:3] for x in held]
-        found = [aggregates(window, span, t, mode, range(modes), form) for span in spans]
-        gap = None if last is None else t - last
-        own = [store.setdefault(card, []) for store in (logs, chosen, gaps)]
-        everybody = [store.setdefault(None, []) for store in (logs, chosen, gaps)]
-        surprises = (
-            amount_surprise(amount, everybody[0], own[0], n0),
-            mode_surprise(mode, modes, everybody[1], own[1], n0) if mode >= 0 else 0.0,
-            gap_surprise(gap, everybody[2], own[2], n0),
-        )
-        verdicts.append(("", sum(surprises), surprises, found, scores[-calibration:]))
-        scores.append(sum(surprises))
-        held.append((t, amount, mode, number))
-        newest[card] = t
-        for store in (own, everybody):
+        late = last is not None and t < last
+        now = last if late else t
+        weight, total = decayed(mine["amounts"], now, month)
+        _, squares = decayed([(s, a * a) for s, a in mine["amounts"]], now, month)
+        if adopted["logs"]:
+            median = median_step(adopted["logs"])
+            mean = (n0 * median + total) / (n0 + weight)
+        else:
+            mean = total / weight if weight > 0 else max(amount, 1.0)
+        unusual = amount > big * mean
+        if late:
+            kept.append((t, amount, mode, match, unusual, number))
             if amount > 0:
-                store[0].append(math.log(amount))
-            if mode >= 0:
-                store[1].append(mode)
-            if gap is not None:
-                store[2].append(gap)
-    return verdicts
+                mine["amounts"].append((t, amount))
+            rows.append(("late", {}))
+            continue
+        gap = None if last is None else t - last
+        gap_weight, gaps = decayed(mine["gaps"], t, month)
+        if adopted["gaps"]:
+            usual = (n0 * sum(adopted["gaps"]) / len(adopted["gaps"]) + gaps) / (n0 + gap_weight)
+        else:
+            usual = gaps / gap_weight if gap_weight > 0 else 0.0
+        spread = math.sqrt((n0 * mean * mean + squares - 2 * mean * total + mean * mean * weight) / (n0 + weight))
+        past = [x for x in kept if x[0] <= t - days[-1] * 86_400]
+        found = {"surprise_amount": 0.0, "surprise_mode": 0.0, "surprise_gap": 0.0, "mode_rarity": 0.0}
+        if amount > 0:
+            anybody = tail_surprise(adopted["logs"], math.log(amount), 0.0, amount_start)
+            of_card = tail_surprise(adopted["ratios"], math.log(amount / mean), -22.0, ratio_start)
+            found["surprise_amount"] = math.log((math.exp(anybody) + math.exp(of_card)) / 2)
+            population["logs"].append(math.log(amount))
+            population["ratios"].append(math.log(amount / mean))
+        if mode >= 0:
+            everybody = [(adopted["modes"].count(j) + 1) / (len(adopted["modes"]) + modes) for j in range(modes)]
+            paid = [x[2] for x in kept if x[2] >= 0]
+            shares = [share(everybody[j], paid.count(j), len(paid), n0) for j in range(modes)]
+            found["surprise_mode"] = max(0.0, -math.log(sum(s for s in shares if s <= shares[mode])))
+            old = [x[2] for x in past if x[2] >= 0]
+            found["mode_rarity"] = 1.0 - share(everybody[mode], old.count(mode), len(old), n0)
+            population["modes"].append(mode)
+        if gap is not None:
+            if usual > 0:
+                found["surprise_gap"] = tail_surprise(adopted["gap_ratios"], math.log((gap + 1) / usual), -22.0, gap_start, upper=False)
+                population["gap_ratios"].append(math.log((gap + 1) / usual))
+            population["gaps"].append(min(gap, 365 * 86_400))
+            mine["gaps"].append((t, min(gap, 365 * 86_400)))
+        found["edgy"] = any(abs(8 * x - round(8 * x)) < 1e-6 for x in adopted["gap_ratios"])
+        found["unusualness"] = found["surprise_amount"] + found["surprise_mode"] + max(0.0, found["surprise_gap"] - math.log(100))
+        found |= {"own_count": weight, "own_mean": mean, "amount_ratio": amount / mean, "amount_z": (amount - mean) / spread}
+        found["log_gap"] = math.log(1 + min(gap if gap is not None else 30 * 86_400, 30 * 86_400))
+        everybody_unusual = adopted["past_unusual"] / max(1, adopted["past"])
+        unusual_weight = 1.0 - share(everybody_unusual, sum(x[4] for x in past), len(past), n0)
+        window = [(x[0], x[1], x[2]) for x in kept]
+        for d in days:
+            span = d * 86_400
+            n, w, sa, txgap, tg = aggregates(window, span, t, None, form)
+            found |= {f"n_{d}d": n, f"sa_{d}d": sa, f"txgap_{d}d": txgap, f"tg_{d}d": tg / span, f"mean_{d}d": tg / w if w else 0.0}
+            n, _, sa, txgap, tg = aggregates(window, span, t, mode, form) if mode >= 0 else [0] * 5
+            found |= {f"n_mode_{d}d": n, f"sa_mode_{d}d": sa, f"txgap_mode_{d}d": txgap, f"tg_mode_{d}d": tg / span}
+            found[f"cond_mode_{d}d"] = found["mode_rarity"] * tg / span
+            found[f"tg_match_{d}d"] = time_gap([x[:2] + x[3:4] for x in kept], span, t, match) / span if match >= 0 else 0.0
+            marked = [x[:2] + x[4:5] for x in kept]
+            found[f"n_big_{d}d"] = len(in_window([x for x in marked if x[2]], span, t))
+            found[f"cond_big_{d}d"] = unusual_weight / mean * time_gap(marked, span, t, True) / span
+        rows.append(("", found))
+        kept.append((t, amount, mode, match, unusual, number))
+        if amount > 0:
+            mine["amounts"].append((t, amount))
+        newest[card] = t
+    return rows
 
 
 def logistic_steps(rows, rate, clip, start=1e-8):

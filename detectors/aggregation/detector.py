@@ -1,6 +1,7 @@
 """Card transactions: the aggregates of conditional weighted transaction aggregation, and an unusualness calibrated by rank.
 
-See `equations` (aggregates), `unusualness` (score and p-value), `fold` (one event's steps and its rules), `reasons` (sentences).
+See `equations` (aggregates), `features` (the vector), `unusualness` (score and p-value), `population`, `shares` and `model` (what is
+adopted), `fold` (one event's steps and its rules), `policy` (the decision), `reasons` (sentences).
 """
 
 from __future__ import annotations
@@ -11,20 +12,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from detectors.aggregation import model as models
 from detectors.aggregation import reasons
-from detectors.aggregation.equations import AGGREGATES, PAPER, RECENCY, weighted_mean
+from detectors.aggregation.decision import DECISION, LOSS, PROBABILITY, RULE, decide_each, no_model, threshold_of
+from detectors.aggregation.equations import PAPER, RECENCY
+from detectors.aggregation.features import DEFAULT_MODES, DEFAULT_WINDOWS, feature_names
 from detectors.aggregation.fold import (
-    AMOUNT_SURPRISE,
     CUT_SHORT,
-    DETAILS,
     FLOATS,
-    GAP,
-    GAP_SURPRISE,
     INTEGERS,
-    MODE_SHARE,
-    MODE_SURPRISE,
     P_VALUE,
-    PER_WINDOW,
     REASON,
     SCORE,
     SEEN,
@@ -32,8 +29,13 @@ from detectors.aggregation.fold import (
     UNIT,
     score_then_learn,
 )
-from detectors.aggregation.unusualness import MODES, needed_scores
-from detectors.protocol import Alarms, Build, Columns, Explanation, Ints, Verdicts
+from detectors.aggregation.groups import MOST_MODES, number_of_groups
+from detectors.aggregation.policy import ALERT, COST, DECISIONS, RULES, new_pace
+from detectors.aggregation.population import Population, merge
+from detectors.aggregation.shares import KnownShares
+from detectors.aggregation.unusualness import needed_scores
+from detectors.protocol import Alarms, Build, Columns, Explanation, Floats, Ints, Verdicts
+from state import decay
 from state.keys import KeyIndex
 from state.slab import Slab
 from state.snapshot import Section, upgraded
@@ -44,32 +46,42 @@ DAY = 86_400  # seconds
 CRITICAL_SHARE = 0.01  # of the budget
 MOST_WINDOWS = 24  # each takes a fifth of a kilobyte of an alert's eight
 _TXGAP_FORMS = {"paper": PAPER, "recency": RECENCY}
-_VERSION = 1
+_VERSION = 2
+_RULE_NAMES = np.array(RULES)
+_DECISION_NAMES = np.array([name.partition(":")[0] for name in DECISIONS])
 
 
 class CardsState:
-    """What a partition remembers: a row per card, the population of its cards, and the last scores.
+    """What a partition remembers: a row per card, what it counts for the population, what it has adopted, and the last scores.
 
     Attributes
     ----------
     windows
         Rings and sliding sums (`state.window`).
     cards
-        Slab with `whole` (int64) and `moments` (float64), as `unusualness` names their columns.
-    all_whole, all_moments
-        The same of the population.
+        Slab with `own` (float64, `state.decay`) and `judged` (int64, transactions with a verdict).
+    population
+        Counted and adopted.
+    shares
+        Merchants' shares of known frauds, adopted.
+    model
+        The model in force, adopted; its version is −1 while there is none.
+    pace, head
+        The policy's memory of the last day's alerts.
     turned_away
         How many were late and added, too late, repeated.
     scores
         The partition's last scores.
     """
 
-    def __init__(self, keys: KeyIndex, windows: SlidingWindows, modes: int, scores: SortedWindow) -> None:
+    def __init__(self, keys: KeyIndex, windows: SlidingWindows, population: Population, features: int, scores: SortedWindow) -> None:
         self.keys = keys
         self.windows = windows
-        self.cards = Slab(whole=np.zeros(MODES + modes, np.int64), moments=np.zeros(2))
-        self.all_whole = np.zeros(MODES + modes, np.int64)
-        self.all_moments = np.zeros(2)
+        self.cards = Slab(own=decay.no_sums(), judged=np.int64(0))
+        self.population = population
+        self.shares = KnownShares.none()
+        self.model = no_model(features)
+        self.pace, self.head = new_pace()
         self.turned_away = np.zeros(3, np.int64)
         self.scores = scores
 
@@ -82,15 +94,27 @@ class AggregationDetector:
     epsilon
         ε: alert iff the p-value is at most this; a probability a transaction. Needs 1/ε − 1 past scores of the partition.
     windows
-        d: the windows in whole days, ascending.
+        d: the windows in whole days, ascending. p_c is made of what has left the longest: choose it no shorter than the label delay.
     modes
         The payment modes of the table, by name or by number: codes 0 … len − 1.
     mode_slots
         How many modes are kept apart; codes beyond the table share the slots beyond it (code modulo their number).
     txgap
-        Which form of Eq. (3) the evidence holds: "paper" (w = N − i, as printed) or "recency" (w = i, as described).
+        Which form of Eq. (3) the features hold: "paper" (w = N − i, as printed) or "recency" (w = i, as described).
     prior_weight
         n₀: how many transactions the population counts as in a card's normal.
+    normal_days
+        d of a card's own normal, in days: its sums decay with λ = 3/d.
+    unusual_ratio
+        An amount above this many times the card's own mean is one unusual for the card.
+    alerts_per_day
+        The most alerts in any 24 hours of the partition, those that save most first; 0: no cap.
+    review_cost
+        What it costs to look at one alert, in the unit of `fraud_loss`: a model's alert must save more.
+    fraud_loss, fraud_loss_share
+        What a missed fraud loses: so much, and this share of its amount (minor units). By default the constants of Eq. (6).
+    critical_loss
+        An alert of an expected loss above this is critical.
     ring_limit
         The most transactions of a card that the windows hold; beyond it the oldest leave early, and the row says `cut_short`.
     calibration
@@ -120,11 +144,18 @@ class AggregationDetector:
         self,
         *,
         epsilon: float = 0.001,
-        windows: Sequence[int] = (1, 3, 7),
-        modes: int | Sequence[str] = ("online", "offline"),
+        windows: Sequence[int] = DEFAULT_WINDOWS,
+        modes: int | Sequence[str] = DEFAULT_MODES,
         mode_slots: int = 4,
         txgap: str = "paper",
         prior_weight: float = 5.0,
+        normal_days: float = 30.0,
+        unusual_ratio: float = 2.5,
+        alerts_per_day: float = 1_000.0,
+        review_cost: float = 1.0,
+        fraud_loss: float = 100.0,
+        fraud_loss_share: float = 0.0,
+        critical_loss: float = 50.0,
         ring_limit: int = 4096,
         calibration: int = 4000,
         quiet_units: int = 3,
@@ -146,12 +177,22 @@ class AggregationDetector:
             or windows[-1] > 366
         ):
             raise ValueError(f"windows = {list(windows)}: wanted 1 to {MOST_WINDOWS} lengths in whole days, ascending, at most 366")
-        if not 0 < len(self.mode_names) <= mode_slots <= 64:
-            raise ValueError(f"mode_slots = {mode_slots}: wanted at least one for each of the {len(self.mode_names)} modes, at most 64")
+        if not 0 < len(self.mode_names) <= mode_slots <= MOST_MODES:
+            raise ValueError(
+                f"mode_slots = {mode_slots}: wanted at least one for each of the {len(self.mode_names)} modes, at most {MOST_MODES}"
+            )
         if txgap not in _TXGAP_FORMS:
             raise ValueError(f"txgap = {txgap!r}: wanted 'paper' or 'recency'")
         if not 0.0 < prior_weight < np.inf:
             raise ValueError(f"prior_weight = {prior_weight}: wanted a positive number of transactions")
+        if not 0.0 < normal_days <= 3_660.0:
+            raise ValueError(f"normal_days = {normal_days}: wanted a positive number of days, at most 3,660")
+        if not 1.0 < unusual_ratio < np.inf:
+            raise ValueError(f"unusual_ratio = {unusual_ratio}: wanted a ratio above 1")
+        costs = {"review_cost": review_cost, "fraud_loss": fraud_loss, "fraud_loss_share": fraud_loss_share, "critical_loss": critical_loss}
+        for name, value in {"alerts_per_day": alerts_per_day, **costs}.items():
+            if not 0.0 <= value < np.inf:
+                raise ValueError(f"{name} = {value}: wanted 0 or more")
         for name, value in (("ring_limit", ring_limit), ("key_limit", key_limit)):
             if value < 1:
                 raise ValueError(f"{name} = {value}: wanted at least 1")
@@ -161,7 +202,13 @@ class AggregationDetector:
             raise ValueError(f"exponent = {exponent}: wanted between 0 and 6 decimal digits")
         self.epsilon, self.windows, self.mode_slots, self.txgap = epsilon, tuple(windows), mode_slots, txgap
         self.prior_weight, self.ring_limit, self.calibration = float(prior_weight), ring_limit, calibration
-        self.quiet_units, self.key_limit, self.exponent = (quiet_units,) * len(self.tests), key_limit, exponent
+        self.normal_days, self.unusual_ratio = float(normal_days), float(unusual_ratio)
+        self.quiet_units: tuple[int, ...] = (quiet_units,)
+        self.key_limit, self.exponent = key_limit, exponent
+        self.features = feature_names(self.windows, self.mode_names)
+        self.critical_loss = critical_loss
+        self._terms = np.array([epsilon, review_cost, fraud_loss, fraud_loss_share, alerts_per_day], np.float64)
+        self._settings = np.array([epsilon, prior_weight, decay.rate_of(self.normal_days), unusual_ratio], np.float64)
 
     def new_state(self) -> CardsState:
         """A state in which nothing has been seen."""
@@ -169,56 +216,70 @@ class AggregationDetector:
 
     def process(self, state: CardsState, columns: Columns) -> Verdicts:
         """Score each transaction, then learn it; all events are folded."""
-        n, windows, amounts = len(columns), state.windows, columns.fields["amount"]
+        n, windows, population = len(columns), state.windows, state.population
         windows.rows.fit(state.keys.capacity)
         state.cards.fit(state.keys.capacity)
-        floats, integers = np.full((FLOATS, n), np.nan), np.zeros((INTEGERS + PER_WINDOW * len(self.windows), n), np.int64)
-        alert, detail_stop = np.zeros(n, np.bool_), np.zeros(n, np.int64)
-        detail = np.empty(n * (DETAILS + PER_WINDOW * len(self.windows)))
-        shape = np.array([len(self.mode_names), self.mode_slots, windows.limit, windows.mass_limit, _TXGAP_FORMS[self.txgap]], np.int64)
+        vectors, floats = np.full((n, len(self.features)), np.nan), np.full((n, FLOATS), np.nan)
+        integers = np.zeros((n, INTEGERS), np.int64)
+        shape = np.array(
+            [len(self.mode_names), self.mode_slots, windows.limit, windows.mass_limit, _TXGAP_FORMS[self.txgap], self.needed], np.int64
+        )
+        fields = columns.fields
         row = 0
         while True:
             row = score_then_learn(
-                row, columns.at, columns.slots, amounts, columns.fields["mode"], columns.fields["transaction"],
-                self.epsilon, self.needed, self.prior_weight, shape, windows.spans,
-                windows.rows["rings"], windows.rows["sums"], windows.arena.data, windows.arena.header,
-                state.cards["whole"], state.cards["moments"], state.all_whole, state.all_moments, state.turned_away,
-                state.scores.ring, state.scores.ordered, state.scores.counts,
-                floats, integers, alert, detail, detail_stop,
+                row, columns.at, columns.slots, fields["amount"], fields["mode"], fields["address_match"], fields["credit_limit"],
+                fields["merchant"], fields["transaction"], shape, self._settings, windows.spans,
+                windows.rows["rings"], windows.rows["sums"], windows.rows["past"], windows.arena.data, windows.arena.header,
+                state.cards["own"], state.cards["judged"], population.seen, population.counts, population.curves, population.low,
+                population.numbers, state.shares.merchants, state.shares.shares, state.turned_away,
+                state.scores.ring, state.scores.ordered, state.scores.counts, vectors, floats, integers,
             )  # fmt: skip
             if row == n:
                 break
             windows.grow_arena()
-        verdicts = Verdicts.blank(n)
-        verdicts.score, verdicts.threshold, verdicts.p_value = floats[SCORE], floats[THRESHOLD], floats[P_VALUE]
-        verdicts.alert = alert
-        verdicts.seen, verdicts.unit, verdicts.reason = integers[SEEN], integers[UNIT], integers[REASON].astype(np.int8)
-        verdicts.needed = np.full(n, self.needed, np.int64)
-        verdicts.alarms = Alarms.of_rows(
-            alert, columns.slots, verdicts.unit, verdicts.score, verdicts.threshold, verdicts.p_value,
-            floats[P_VALUE] <= CRITICAL_SHARE * self.epsilon, detail[: detail_stop[-1] if n else 0].copy(), detail_stop,
+        said, decided = np.empty((n, 2)), np.zeros((n, 2), np.int64)
+        model = state.model
+        decide_each(
+            columns.at, fields["amount"], vectors, floats, integers, self._terms, model.version, model.frauds, model.mean, model.inverse,
+            model.weights, model.clip, model.curve, state.pace, state.head, said, decided,
         )  # fmt: skip
-        verdicts.evidence = self._evidence(floats, integers)
-        return verdicts
+        return self._verdicts(columns, model, vectors, floats, integers, said, decided)
 
-    def _evidence(self, floats: np.ndarray, integers: np.ndarray) -> dict[str, np.ndarray]:
-        """Columns for the score log: the surprises, and per window d the aggregates as `sa_3d` (all modes), `sa_3d_mode` (gated)."""
-        evidence: dict[str, np.ndarray] = {
-            "surprise_amount": floats[AMOUNT_SURPRISE],
-            "surprise_mode": floats[MODE_SURPRISE],
-            "surprise_gap": floats[GAP_SURPRISE],
-            "mode_share": floats[MODE_SHARE],
-            "gap_seconds": integers[GAP],
-            "cut_short": integers[CUT_SHORT],
+    def _verdicts(
+        self, columns: Columns, model: models.ActingModel, vectors: Floats, floats: Floats, integers: Ints, said: Floats, decided: Ints
+    ) -> Verdicts:
+        numbers, whole = np.ascontiguousarray(floats.T), np.ascontiguousarray(integers.T)
+        probability, by_cost = said[:, PROBABILITY].copy(), decided[:, RULE] == COST
+        verdicts = Verdicts.blank(len(columns))
+        verdicts.score, verdicts.threshold, verdicts.p_value = numbers[SCORE], numbers[THRESHOLD], numbers[P_VALUE]
+        verdicts.seen, verdicts.unit, verdicts.reason = whole[SEEN], whole[UNIT], whole[REASON].astype(np.int8)
+        verdicts.needed = np.full(len(columns), self.needed, np.int64)
+        verdicts.alert = decided[:, DECISION] == ALERT
+        critical = numbers[P_VALUE] <= CRITICAL_SHARE * self.epsilon
+        if by_cost.any():
+            limit = threshold_of(columns.fields["amount"].astype(np.float64), *self._terms[1:4].tolist())
+            verdicts.score = np.where(by_cost, probability, verdicts.score)
+            verdicts.threshold = np.where(by_cost, limit, verdicts.threshold)
+            verdicts.needed[by_cost] = 0
+            critical = np.where(by_cost, said[:, LOSS] > self.critical_loss, critical)
+        rows = np.flatnonzero(verdicts.alert)
+        detail = reasons.detail_of(model, rows, decided, said, verdicts.threshold, floats, integers, vectors)
+        verdicts.alarms = Alarms.of_rows(
+            verdicts.alert, columns.slots, verdicts.unit, verdicts.score, verdicts.threshold, verdicts.p_value, critical,
+            detail.ravel(), detail.shape[1] * np.cumsum(verdicts.alert, dtype=np.int64),
+        )  # fmt: skip
+        features = np.ascontiguousarray(vectors.T)
+        verdicts.evidence = {
+            "unusualness": numbers[SCORE],
+            "fraud_probability": probability,
+            "rule": _RULE_NAMES[decided[:, RULE]],
+            "decision": _DECISION_NAMES[decided[:, DECISION]],
+            "model_version": np.full(len(columns), model.version, np.int64),
+            "cut_short": whole[CUT_SHORT],
+            **{name: features[place] for place, name in enumerate(self.features)},
         }
-        for number, days in enumerate(self.windows):
-            block = integers[INTEGERS + PER_WINDOW * number :]
-            column = dict(zip(AGGREGATES, block[:PER_WINDOW], strict=True))
-            for gate in ("", "_mode"):
-                for aggregate in ("n", "sa", "tg", "txgap"):
-                    evidence[f"{aggregate}_{days}d{gate}"] = column[aggregate + gate]
-                evidence[f"mean_{days}d{gate}"] = weighted_mean(column["tg" + gate], column["weight" + gate])
-        return evidence
+        return verdicts
 
     def due(self, state: CardsState) -> list[Build]:
         """Nothing is built aside."""
@@ -229,19 +290,31 @@ class AggregationDetector:
         raise ValueError("aggregation has no builds")
 
     def adopt(self, state: CardsState, inputs: Mapping[str, Any]) -> Alarms:
-        """Nothing is taken in from outside."""
+        """Take in the population's normal (`population.merge`), merchants' shares of known frauds (`shares`) and a model (`model`).
+
+        Raises
+        ------
+        ValueError
+            If one of them is of other settings or another format; the message says which.
+        """
+        if "population" in inputs:
+            state.population.adopt(inputs["population"])
+        if "shares" in inputs:
+            state.shares = KnownShares.of_record(inputs["shares"])
+        if "model" in inputs:
+            state.model = models.acting(inputs["model"], self.features)
         return Alarms.none()
 
     def contribution(self, state: CardsState) -> Mapping[str, Any] | None:
-        """The population is the partition's own: nothing is merged over the stream."""
-        return None
+        """What this partition has counted for the population's normal."""
+        return state.population.record(state.windows.rows["past"].sum(axis=0))
 
     def merged(self, contributions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Nothing is merged over the stream."""
-        return {}
+        """The population's normal, added up."""
+        return {"population": merge(contributions)}
 
     def forget(self, state: CardsState, slots: Ints) -> None:
-        """Clear the rows of evicted cards; what they taught the population stays."""
+        """Clear the rows of evicted cards; what they taught the population stays, but for their part in p_c."""
         state.windows.clear(slots)
         state.cards.clear(slots)
 
@@ -253,22 +326,33 @@ class AggregationDetector:
         arrays = {
             **state.windows.freeze(order),
             **state.cards.freeze(order),
-            "all_whole": state.all_whole.copy(),
-            "all_moments": state.all_moments.copy(),
             "turned_away": state.turned_away.copy(),
             "scores": state.scores.values(),
+            "pace": state.pace.copy(),
+            "head": state.head.copy(),
         }
-        return {"aggregation.keys": Section(1, state.keys.freeze()), "aggregation": Section(_VERSION, arrays)}
+        shares = {"hour": np.array([state.shares.hour]), "merchants": state.shares.merchants, "shares": state.shares.shares}
+        return {
+            "aggregation.keys": Section(1, state.keys.freeze()),
+            "aggregation": Section(_VERSION, arrays),
+            "aggregation.population": Section(1, state.population.freeze()),
+            "aggregation.shares": Section(1, shares),
+            "aggregation.model": Section(1, state.model.arrays()),
+        }
 
     def thaw(self, sections: Mapping[str, Section]) -> CardsState:
         """The state of frozen sections."""
         arrays = dict(upgraded("aggregation", sections["aggregation"], _VERSION, {}).arrays)
+        shares = upgraded("aggregation.shares", sections["aggregation.shares"], 1, {}).arrays
         keys = KeyIndex.thaw(dict(upgraded("aggregation.keys", sections["aggregation.keys"], 1, {}).arrays), self.key_limit)
         state = self._state(keys, SortedWindow.thaw({"values": arrays.pop("scores")}, self.calibration))
-        state.all_whole, state.all_moments = arrays.pop("all_whole").astype(np.int64), arrays.pop("all_moments").astype(np.float64)
         state.turned_away = arrays.pop("turned_away").astype(np.int64)
-        state.cards.thaw({name: arrays.pop(name) for name in ("whole", "moments")})
+        state.cards.thaw({name: arrays.pop(name) for name in ("own", "judged")})
+        state.pace, state.head = arrays.pop("pace").astype(np.int64), arrays.pop("head").astype(np.int64)
         state.windows.thaw(arrays)
+        state.population.thaw(upgraded("aggregation.population", sections["aggregation.population"], 1, {}).arrays)
+        state.shares = KnownShares(int(shares["hour"][0]), shares["merchants"].astype(np.int64), shares["shares"].astype(np.float64))
+        state.model = models.ActingModel.of_arrays(upgraded("aggregation.model", sections["aggregation.model"], 1, {}).arrays)
         return state
 
     def state_signature(self) -> dict[str, Any]:
@@ -278,14 +362,17 @@ class AggregationDetector:
             "modes": list(self.mode_names),
             "mode_slots": self.mode_slots,
             "prior_weight": self.prior_weight,
+            "normal_days": self.normal_days,
+            "unusual_ratio": self.unusual_ratio,
             "ring_limit": self.ring_limit,
             "calibration": self.calibration,
         }
 
     def explain(self, alarms: Alarms, i: int) -> Explanation:
         """Say why there is the i-th alarm, from the alarms alone."""
-        return reasons.explain(alarms.detail_of(i), self.windows, self.mode_names, self.exponent, self.prior_weight)
+        return reasons.explain(alarms.detail_of(i), self.features, self.windows, self.mode_names, self.exponent)
 
     def _state(self, keys: KeyIndex, scores: SortedWindow) -> CardsState:
-        windows = SlidingWindows([days * DAY for days in self.windows], self.mode_slots + 1, self.ring_limit)
-        return CardsState(keys, windows, self.mode_slots, scores)
+        groups = number_of_groups(self.mode_slots)
+        windows = SlidingWindows([days * DAY for days in self.windows], groups, self.ring_limit)
+        return CardsState(keys, windows, Population(self.mode_slots, groups), len(self.features), scores)

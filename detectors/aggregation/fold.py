@@ -1,188 +1,259 @@
-"""One transaction after another: the windows turn, aggregates are read, the transaction is scored and ranked, then all of it is learned.
+"""One transaction after another: the windows turn, the feature vector is read, the transaction is ranked, then all of it is learned.
 
 Rules for what is not plain:
 
 - repeated (its number is in the card's ring: that of a transaction in the longest window back from the card's newest): REPEATED,
   changes nothing;
-- late (older than the card's newest): LATE, no score; inside the longest window it enters the aggregates in its place, beyond it is
-  only counted; it teaches no normal and no gap;
+- late (older than the card's newest): LATE, no score and no vector; inside the longest window it enters the aggregates in its place and
+  the card's own normal with the weight it has left, beyond it is only counted; it teaches the population nothing, and no gap;
 - equal times are not late: transactions of one second are taken in their order of arrival;
-- refund (amount < 0): adds negatively at its own time; it, and an amount of 0, has no amount surprise and teaches no amount;
-- mode not given: no mode surprise, all gates closed, part of the totals.
+- refund (amount < 0), or reversal: adds negatively at its own time; it, and an amount of 0, has no amount surprise and teaches no amount;
+- mode or address match not given: its gate is closed, it is part of the totals.
 """
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import njit
 
-from detectors.aggregation.equations import attribute_slot, read
+from detectors.aggregation.equations import attribute_slot
+from detectors.aggregation.features import (
+    ADDRESS_MATCH,
+    ADDRESS_MISMATCH,
+    AMOUNT_RATIO,
+    AMOUNT_Z,
+    FIXED,
+    LIMIT_SHARE,
+    LOG_AMOUNT,
+    LOG_GAP,
+    MERCHANT,
+    MODE_RARITY,
+    NIGHT,
+    OWN_COUNT,
+    OWN_MEAN,
+    PER_WINDOW,
+    SURPRISE_AMOUNT,
+    SURPRISE_GAP,
+    SURPRISE_MODE,
+    WEEKEND,
+)
+from detectors.aggregation.features import AMOUNT as AMOUNT_FEATURE
+from detectors.aggregation.groups import MODES, UNUSUAL, groups_of
+from detectors.aggregation.population import (
+    AMOUNT,
+    GAP,
+    GAP_COUNT,
+    GAP_SECONDS,
+    LONGEST_GAP,
+    MEDIAN,
+    MODE_COUNTS,
+    MODE_SHARES,
+    RATIO,
+    USUAL_GAP,
+    bin_of,
+    surprise,
+)
+from detectors.aggregation.shares import find
 from detectors.aggregation.unusualness import (
-    ABOVE,
-    MEAN,
-    MODES,
-    SQUARES,
-    TRANSACTIONS,
     amount_surprise,
-    gap_surprise,
-    learn_amount,
-    learn_gap,
-    mode_share,
     mode_surprise,
+    own_mean,
+    own_spread,
     rank_p_value,
     rank_threshold,
-    shrunk_mean,
-    shrunk_variance,
+    share_of,
+    unusualness,
     usual_gap,
 )
-from detectors.aggregation.unusualness import AMOUNTS as SEEN_AMOUNTS
+from detectors.aggregation.vector import window_features
 from detectors.protocol import JUDGED, LATE, MICROSECONDS, REPEATED
+from state import decay
 from state.sorted_window import below, push
-from state.window import LEFT_EARLY, NEVER, NEWEST, advance, holds, insert, make_room
+from state.window import COUNT, LEFT_EARLY, NEVER, NEWEST, advance, holds, insert, make_room
 
-# Rows of the kernel's float and integer outputs; after INTEGERS come ten aggregates per window.
-SCORE, THRESHOLD, P_VALUE, AMOUNT_SURPRISE, MODE_SURPRISE, GAP_SURPRISE, MODE_SHARE = range(7)
-FLOATS = 7
-SEEN, UNIT, REASON, GAP, CUT_SHORT = range(5)
+DAY = 86_400
+MONTH = 30 * DAY
+
+# Columns of `floats`, a row a transaction: the score and its rank, and what a reason tells beside the feature vector.
+SCORE, THRESHOLD, P_VALUE, SPREAD, MODE_SHARE, USUAL, OF_ANYBODY, OF_CARD = range(8)
+FLOATS = 8
+# Columns of `integers`.
+SEEN, UNIT, REASON, GAP_BEFORE, CUT_SHORT = range(5)
 INTEGERS = 5
-PER_WINDOW = 10
-
-# What `detail` holds of an alerting row; after DETAILS come the ten aggregates of each window.
-(
-    D_SCORE, D_THRESHOLD, D_P_VALUE, D_HELD, D_AMOUNT_SURPRISE, D_MODE_SURPRISE, D_GAP_SURPRISE, D_AMOUNT, D_MEAN, D_DEVIATION,
-    D_MODE, D_MODE_SHARE, D_GAP, D_USUAL_GAP, D_CARD_COUNT, D_POPULATION_COUNT, D_CUT_SHORT,
-) = range(17)  # fmt: skip
-DETAILS = 17
+# Places of `shape`.
+NAMED, MODE_SLOTS, LIMIT, MASS_LIMIT, FORM, NEEDED, KEPT = range(7)
+# Places of `numbers`: settings that are no whole numbers.
+EPSILON, PRIOR_WEIGHT, RATE, UNUSUAL_RATIO = range(4)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def score_then_learn(  # type: ignore[no-untyped-def]
-    first, at, slots, amount, mode, transaction, epsilon, needed, prior_weight, shape, spans,
-    rings, sums, data, header, whole, moments, all_whole, all_moments, turned_away, ring, ordered, counts,
-    floats, integers, alert, detail, detail_stop,
+    first, at, slots, amount, mode, address_match, credit_limit, merchant, transaction, shape, settings, spans,
+    rings, sums, past, data, header, own, judged, seen, counts, curves, low, normal, merchants, shares, turned_away,
+    ring, ordered, ranked, vectors, floats, integers,
 ):  # fmt: skip
     """Fold events `first` …; return the one to go on with once the arena has grown, or their number.
 
     Parameters
     ----------
-    epsilon, needed
-        The budget, and the past scores that it takes.
-    shape
-        int64: named modes, mode slots, ring limit, mass limit, form of the transaction gap.
-    rings, sums, data, header
+    shape, settings
+        Whole numbers and others, as named above.
+    rings, sums, past, data, header
         `state.window`'s arrays and arena.
-    whole, moments
-        A row per card: whole numbers and moments of log amounts; all_whole
-        and all_moments are the population's.
+    own, judged
+        A row per card: decayed sums (`state.decay`), and how many transactions were judged.
+    seen, counts, curves, low, normal
+        What the partition counts for the population, and what was adopted of it (`population`).
+    merchants, shares
+        Adopted shares of known frauds.
     turned_away
         int64: late ones that were added, late ones that were too late, repeats.
-    ring, ordered, counts
+    ring, ordered, ranked
         The window of past scores.
-    floats, integers, alert, detail, detail_stop
-        Outputs: (7, n), (5 + 10 · windows, n), n, room for all details, n.
+    vectors, floats, integers
+        Outputs, a row a transaction.
     """
-    named, modes, limit, mass_limit, form = shape[0], shape[1], shape[2], shape[3], shape[4]
-    windows = len(spans)
-    longest = spans[windows - 1]
-    written = detail_stop[first - 1] if first > 0 else 0
+    named, modes, form = shape[NAMED], shape[MODE_SLOTS], shape[FORM]
+    n0, rate = settings[PRIOR_WEIGHT], settings[RATE]
+    unusual_group = MODES + modes + UNUSUAL
+    longest = spans[len(spans) - 1]
+    mode_shares = np.empty(modes)
     for row in range(first, len(at)):
         slot = slots[row]
         now = at[row] // MICROSECONDS
         newest = rings[slot, NEWEST]
-        attribute = attribute_slot(mode[row], named, modes)
-        detail_stop[row] = written
-        integers[SEEN, row] = counts[0]
-        integers[UNIT, row] = whole[slot, TRANSACTIONS]
+        card = own[slot]
+        integers[row, SEEN] = ranked[0]
+        integers[row, UNIT] = judged[slot]
         if holds(rings, data, spans, slot, transaction[row]):
-            integers[REASON, row] = REPEATED
+            integers[row, REASON] = REPEATED
             turned_away[2] += 1
             continue
         late = now < newest
         if late and now <= newest - longest:
-            integers[REASON, row] = LATE
+            integers[row, REASON] = LATE
             turned_away[1] += 1
             continue
         if not late:
-            advance(rings, sums, data, spans, slot, now)
-        if not make_room(rings, data, header, spans, slot, limit):
+            advance(rings, sums, past, data, spans, slot, now)
+        if not make_room(rings, data, header, spans, slot, shape[LIMIT]):
             if not late:
                 rings[slot, NEWEST] = newest  # as it was: this event comes again
             return row
+        attribute = attribute_slot(mode[row], named, modes)
         if late:
-            insert(rings, sums, data, spans, slot, now, amount[row], attribute, transaction[row], limit, mass_limit)
-            integers[REASON, row] = LATE
+            mean = own_mean(n0, normal[MEDIAN], card[decay.WEIGHT], card[decay.VALUES], float(amount[row]))
+            groups = groups_of(attribute, modes, address_match[row], amount[row] > settings[UNUSUAL_RATIO] * mean)
+            insert(rings, sums, past, data, spans, slot, now, amount[row], groups, transaction[row], shape[LIMIT], shape[MASS_LIMIT])
+            if amount[row] > 0:
+                decay.add_value(card, float(amount[row]), decay.weight_of(card, now, rate))
+            integers[row, REASON] = LATE
             turned_away[0] += 1
             continue
 
-        # -- read and score
-        integers[REASON, row] = JUDGED
-        for window in range(windows):
-            read(rings, sums, spans, slot, window, attribute, now, form, integers[INTEGERS + PER_WINDOW * window :], row)
-        cut_short = rings[slot, LEFT_EARLY] > now - longest
+        # -- the card's normal
+        paid = float(amount[row])
         gap = now - newest if newest != NEVER else -1
-        card = whole[slot]
-        mean = shrunk_mean(prior_weight, all_moments[MEAN], card[SEEN_AMOUNTS], moments[slot, MEAN])
-        variance = shrunk_variance(prior_weight, all_whole[ABOVE], all_moments[SQUARES], card[ABOVE], moments[slot, SQUARES])
-        log_amount = math.log(float(amount[row])) if amount[row] > 0 else 0.0
-        by_amount = amount_surprise(log_amount, mean, variance) if amount[row] > 0 and all_whole[SEEN_AMOUNTS] > 0 else 0.0
-        share = mode_share(attribute, modes, all_whole, card, prior_weight) if attribute < modes else math.nan
-        by_mode = mode_surprise(attribute, modes, all_whole, card, prior_weight) if attribute < modes else 0.0
-        usual = usual_gap(all_whole, card, prior_weight)
-        by_gap = gap_surprise(gap, usual)
-        score = by_amount + by_mode + by_gap
-        held = counts[0]
-        at_least = held - below(ordered, held, score)
-        p_value = rank_p_value(at_least, held)
-        floats[SCORE, row] = score
-        floats[AMOUNT_SURPRISE, row] = by_amount
-        floats[MODE_SURPRISE, row] = by_mode
-        floats[GAP_SURPRISE, row] = by_gap
-        floats[MODE_SHARE, row] = share
-        integers[GAP, row] = gap
-        integers[CUT_SHORT, row] = cut_short
-        integers[UNIT, row] = card[TRANSACTIONS] + 1
-        floats[THRESHOLD, row] = math.inf
-        if held >= needed:
-            floats[P_VALUE, row] = p_value
-            floats[THRESHOLD, row] = rank_threshold(ordered, held, epsilon)
-            alert[row] = p_value <= epsilon
-        if alert[row]:
-            numbers = detail[written : written + DETAILS + PER_WINDOW * windows]
-            numbers[D_SCORE] = score
-            numbers[D_THRESHOLD] = floats[THRESHOLD, row]
-            numbers[D_P_VALUE] = p_value
-            numbers[D_HELD] = held
-            numbers[D_AMOUNT_SURPRISE] = by_amount
-            numbers[D_MODE_SURPRISE] = by_mode
-            numbers[D_GAP_SURPRISE] = by_gap
-            numbers[D_AMOUNT] = amount[row]
-            numbers[D_MEAN] = mean
-            numbers[D_DEVIATION] = math.sqrt(variance)
-            numbers[D_MODE] = mode[row]
-            numbers[D_MODE_SHARE] = share
-            numbers[D_GAP] = gap
-            numbers[D_USUAL_GAP] = usual
-            numbers[D_CARD_COUNT] = card[TRANSACTIONS]
-            numbers[D_POPULATION_COUNT] = all_whole[TRANSACTIONS]
-            numbers[D_CUT_SHORT] = cut_short
-            for i in range(PER_WINDOW * windows):
-                numbers[DETAILS + i] = integers[INTEGERS + i, row]
-            written += DETAILS + PER_WINDOW * windows
-            detail_stop[row] = written
+        decay.decay_to(card, now, rate)
+        mean = own_mean(n0, normal[MEDIAN], card[decay.WEIGHT], card[decay.VALUES], paid)
+        spread = own_spread(n0, mean, card[decay.WEIGHT], card[decay.VALUES], card[decay.SQUARES])
+        usual = usual_gap(n0, normal[USUAL_GAP], card[decay.GAP_WEIGHT], card[decay.GAPS])
+        groups = groups_of(attribute, modes, address_match[row], paid > settings[UNUSUAL_RATIO] * mean)
+
+        # -- surprises
+        by_amount, of_anybody, of_card, log_amount, log_ratio = 0.0, 0.0, 0.0, 0.0, 0.0
+        if amount[row] > 0:
+            log_amount = math.log(paid)
+            log_ratio = log_amount - math.log(mean)
+            of_anybody = surprise(curves, AMOUNT, log_amount, low)
+            of_card = surprise(curves, RATIO, log_ratio, low)
+            by_amount = amount_surprise(of_anybody, of_card)
+        by_mode, rarity, share = 0.0, 0.0, math.nan
+        if attribute >= 0:
+            window = sums[slot, len(spans) - 1]
+            all_own, all_past = 0, 0
+            for j in range(modes):
+                all_own += past[slot, MODES + j] + window[MODES + j, COUNT]
+                all_past += past[slot, MODES + j]
+            for j in range(modes):
+                own_count = past[slot, MODES + j] + window[MODES + j, COUNT]
+                mode_shares[j] = share_of(normal[MODE_SHARES + j], own_count, all_own, n0)
+            share = mode_shares[attribute]
+            by_mode = mode_surprise(attribute, mode_shares)
+            rarity = 1.0 - share_of(normal[MODE_SHARES + attribute], past[slot, MODES + attribute], all_past, n0)
+        by_gap, log_gap_ratio = 0.0, 0.0
+        if gap >= 0 and usual > 0.0:
+            log_gap_ratio = math.log((gap + 1.0) / usual)  # whole seconds: a gap g means g … g + 1
+            by_gap = surprise(curves, GAP, log_gap_ratio, low)
+        unusual_share = share_of(
+            normal[MODE_SHARES + modes + unusual_group], past[slot, unusual_group], past[slot, 0], n0
+        )  # fmt: skip
+
+        # -- the vector
+        vector = vectors[row]
+        second = now % DAY
+        weekday = (now // DAY + 3) % 7  # 1970 began on a Thursday; Monday is 0
+        vector[AMOUNT_FEATURE] = paid
+        vector[LOG_AMOUNT] = log_amount
+        vector[NIGHT] = second < 7 * 3_600
+        vector[WEEKEND] = weekday >= 5
+        vector[ADDRESS_MATCH] = address_match[row] > 0
+        vector[ADDRESS_MISMATCH] = address_match[row] == 0
+        vector[LIMIT_SHARE] = paid / credit_limit[row] if credit_limit[row] > 0 else 0.0
+        vector[LOG_GAP] = math.log(1.0 + min(gap if gap >= 0 else MONTH, MONTH))
+        vector[SURPRISE_AMOUNT] = by_amount
+        vector[SURPRISE_MODE] = by_mode
+        vector[SURPRISE_GAP] = by_gap
+        vector[MODE_RARITY] = rarity
+        vector[OWN_COUNT] = card[decay.WEIGHT]
+        vector[OWN_MEAN] = mean
+        vector[AMOUNT_RATIO] = paid / mean
+        vector[AMOUNT_Z] = (paid - mean) / spread
+        place = find(merchants, merchant[row]) if merchant[row] >= 0 else -1
+        for i in range(shares.shape[1]):
+            vector[MERCHANT + i] = shares[place, i] if place >= 0 else 0.0
+        for j in range(named):
+            vector[FIXED + j] = mode[row] == j
+        for window in range(len(spans)):
+            window_features(
+                vector[FIXED + named + PER_WINDOW * window :], rings, sums, spans, slot, window, now, form, attribute, modes,
+                address_match[row], rarity, (1.0 - unusual_share) / mean,
+            )  # fmt: skip
+
+        # -- score and rank
+        score = unusualness(by_amount, by_mode, by_gap)
+        held = ranked[0]
+        floats[row, SCORE] = score
+        floats[row, SPREAD] = spread
+        floats[row, MODE_SHARE] = share
+        floats[row, USUAL] = usual
+        floats[row, OF_ANYBODY] = of_anybody
+        floats[row, OF_CARD] = of_card
+        floats[row, THRESHOLD] = math.inf
+        if held >= shape[NEEDED]:
+            floats[row, P_VALUE] = rank_p_value(held - below(ordered, held, score), held)
+            floats[row, THRESHOLD] = rank_threshold(ordered, held, settings[EPSILON])
+        integers[row, REASON] = JUDGED
+        integers[row, GAP_BEFORE] = gap
+        integers[row, CUT_SHORT] = rings[slot, LEFT_EARLY] > now - longest
+        integers[row, UNIT] = judged[slot] + 1
 
         # -- learn
-        push(ring, ordered, counts, score)
-        insert(rings, sums, data, spans, slot, now, amount[row], attribute, transaction[row], limit, mass_limit)
+        push(ring, ordered, ranked, score)
+        insert(rings, sums, past, data, spans, slot, now, amount[row], groups, transaction[row], shape[LIMIT], shape[MASS_LIMIT])
         if amount[row] > 0:
-            learn_amount(card, moments[slot], log_amount)
-            learn_amount(all_whole, all_moments, log_amount)
+            seen[AMOUNT, bin_of(AMOUNT, log_amount, low)] += 1
+            seen[RATIO, bin_of(RATIO, log_ratio, low)] += 1
+            decay.add_value(card, paid, 1.0)
         if gap >= 0:
-            learn_gap(card, gap)
-            learn_gap(all_whole, gap)
-        if attribute < modes:
-            card[MODES + attribute] += 1
-            all_whole[MODES + attribute] += 1
-        card[TRANSACTIONS] += 1
-        all_whole[TRANSACTIONS] += 1
+            counts[GAP_COUNT] += 1
+            counts[GAP_SECONDS] += min(gap, LONGEST_GAP)
+            decay.add_gap(card, float(min(gap, LONGEST_GAP)))
+            if usual > 0.0:
+                seen[GAP, bin_of(GAP, log_gap_ratio, low)] += 1
+        if attribute >= 0:
+            counts[MODE_COUNTS + attribute] += 1
+        judged[slot] += 1
     return len(at)

@@ -1,8 +1,8 @@
-"""The feature vectors of whole arrays of transactions, for training in batches: `features`' definitions, card after card.
+"""The feature vectors of whole arrays of transactions, for training in batches: the stream's algebra, card after card.
 
-The sums are `offline`'s, the surprises `unusualness`'; what a stream adopts at cuts is given as arrays: the population's normals with
-the time from which each is in force, and merchants' shares. `hourly` makes the normals as one partition would at the hours of event
-time. Late and repeated transactions are the stream's affair: here each is taken once, in its place.
+The windows' sums are `offline`'s, the card's normal and the surprises are the functions that the fold calls. What a stream adopts at
+cuts is made as one partition would at the hours of event time (`hourly`); merchants' shares are given. Late and repeated transactions
+are the stream's affair: here each is taken once, in its place. A test holds the vectors against those of the stream, row by row.
 """
 
 from __future__ import annotations
@@ -15,53 +15,16 @@ import numpy as np
 from numba import njit
 
 from detectors.aggregation import features as f
+from detectors.aggregation import population as p
 from detectors.aggregation.equations import attribute_slot
+from detectors.aggregation.groups import MODES, UNUSUAL, number_of_groups
 from detectors.aggregation.offline import COUNT, NONE, PLACED, RECENT, SIMPLE, TIMED, WEIGHT, Floats, Histories, Ints
-from detectors.aggregation.unusualness import (
-    ABOVE,
-    MEAN,
-    MODES,
-    SQUARES,
-    TRANSACTIONS,
-    amount_surprise,
-    gap_surprise,
-    learn_amount,
-    learn_gap,
-    mode_surprise,
-    shrunk_mean,
-    shrunk_variance,
-    usual_gap,
-)
-from detectors.aggregation.unusualness import AMOUNTS as SEEN_AMOUNTS
+from detectors.aggregation.unusualness import amount_surprise, mode_surprise, own_mean, own_spread, share_of, usual_gap
+from state import decay
 
 DAY, HOUR = 86_400, 3_600  # seconds
-OWN_DECAY = 3.0 / (30 * DAY)  # λ a second: the mean age of what counts is that of a linear window of 30 days
-UNUSUAL = 2.5  # times the card's own mean
-LEAST_SPREAD = 0.01  # of the mean: a card that always pays the same is not certain to the cent
-LONGEST_GAP = 30 * DAY
-_SURPRISE_AMOUNT, _SURPRISE_MODE, _SURPRISE_GAP, _GAP, _COUNT, _MEAN, _RATIO, _Z, _UNUSUAL = range(9)
-
-
-class Normals(NamedTuple):
-    """The population's normals that were in force, k of them.
-
-    Attributes
-    ----------
-    since
-        The time in seconds from which each holds, ascending, shape (k,); rows before the first have none.
-    whole, moments
-        As `unusualness` names their columns, shapes (k, MODES + modes) and (k, 2).
-    """
-
-    since: Ints
-    whole: Ints
-    moments: Floats
-
-    def in_force(self, time: Ints) -> Normals:
-        """With an empty one before all others, and `since` replaced by the number of the one in force at each time."""
-        whole = np.concatenate([np.zeros((1, self.whole.shape[1]), np.int64), self.whole])
-        moments = np.concatenate([np.zeros((1, 2)), self.moments])
-        return Normals(np.searchsorted(self.since, time, side="right").astype(np.int64), whole, moments)
+_LONGEST = 30 * DAY  # the gap that stands in `log_gap` for a month and for a first transaction
+_GAP, _COUNT, _MEAN, _RATIO, _Z, _UNUSUAL, _LOG_RATIO, _LOG_GAP_RATIO = range(8)
 
 
 class Transactions(NamedTuple):
@@ -88,84 +51,116 @@ class Transactions(NamedTuple):
     merchant: Ints
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _learn(time, amount, gap, mode, modes, ends, whole, moments):  # type: ignore[no-untyped-def]
-    """Fill whole[k] and moments[k] with what the first ends[k] events have taught; events in order of arrival."""
-    running, running_moments, row = np.zeros(whole.shape[1], np.int64), np.zeros(2), 0
-    for k in range(len(ends)):
-        while row < ends[k]:
-            if amount[row] > 0:
-                learn_amount(running, running_moments, math.log(float(amount[row])))
-            if gap[row] >= 0:
-                learn_gap(running, gap[row])
-            if 0 <= mode[row] < modes:
-                running[MODES + mode[row]] += 1
-            running[TRANSACTIONS] += 1
-            row += 1
-        whole[k] = running
-        moments[k] = running_moments
+class Normals(NamedTuple):
+    """The population's normals in the order in which they came into force, k of them, the first an empty one.
+
+    Attributes
+    ----------
+    force
+        Which one each transaction was judged by, shape (n,).
+    curves, numbers
+        As `Population` has them, shapes (k, 3, BINS + 1) and (k, …).
+    compared
+        What each transaction was to its card's own normal, shape (8, n).
+    """
+
+    force: Ints
+    curves: Floats
+    numbers: Floats
+    compared: Floats
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _compare(begins, time, amount, mode, modes, n0, force, all_whole, all_moments, out):  # type: ignore[no-untyped-def]
-    """Compare each transaction with its card's normal, then learn it; rows sorted by card, out[_SURPRISE_AMOUNT …, row]."""
+def _compare(begins, time, amount, n0, rate, ratio, force, numbers, out):  # type: ignore[no-untyped-def]
+    """Compare each transaction with its card's normal, then learn it; rows sorted by card, out[_GAP …, row]."""
     for card in range(len(begins) - 1):
-        whole, moments = np.zeros(all_whole.shape[1], np.int64), np.zeros(2)
-        count, total, squares = 0.0, 0.0, 0.0  # decayed to the last payment
+        own = np.zeros(6)
         for row in range(begins[card], begins[card + 1]):
-            everybody, everybodys = all_whole[force[row]], all_moments[force[row]]
+            normal, paid = numbers[force[row]], float(amount[row])
             gap = time[row] - time[row - 1] if row > begins[card] else -1
-            if gap > 0:
-                fade = math.exp(-OWN_DECAY * gap)
-                count, total, squares = count * fade, total * fade, squares * fade
-            pays = amount[row] > 0
-            log_amount = math.log(float(amount[row])) if pays else 0.0
-            if pays and everybody[SEEN_AMOUNTS] > 0:
-                mean = shrunk_mean(n0, everybodys[MEAN], whole[SEEN_AMOUNTS], moments[MEAN])
-                variance = shrunk_variance(n0, everybody[ABOVE], everybodys[SQUARES], whole[ABOVE], moments[SQUARES])
-                out[0, row] = amount_surprise(log_amount, mean, variance)
-            if 0 <= mode[row] < modes:
-                out[1, row] = mode_surprise(mode[row], modes, everybody, whole, n0)
-            out[2, row] = gap_surprise(gap, usual_gap(everybody, whole, n0))
-            out[3, row] = gap
-            out[4, row] = count
-            prior = n0 if everybody[SEEN_AMOUNTS] > 0 else 0.0
-            if prior + count > 0.0:
-                median = math.exp(everybodys[MEAN])
-                own = (prior * median + total) / (prior + count)
-                deviations = max(0.0, squares - 2.0 * own * total + own * own * count)
-                spread = max(LEAST_SPREAD * own, math.sqrt((prior * median * median + deviations) / (prior + count)))
-                out[5, row] = own
-                out[6, row] = amount[row] / own
-                out[7, row] = (amount[row] - own) / spread
-                out[8, row] = amount[row] > UNUSUAL * own
-            if pays:
-                learn_amount(whole, moments, log_amount)
-                count, total, squares = count + 1.0, total + amount[row], squares + float(amount[row]) ** 2
+            decay.decay_to(own, time[row], rate)
+            mean = own_mean(n0, normal[p.MEDIAN], own[decay.WEIGHT], own[decay.VALUES], paid)
+            usual = usual_gap(n0, normal[p.USUAL_GAP], own[decay.GAP_WEIGHT], own[decay.GAPS])
+            out[_GAP, row] = gap
+            out[_COUNT, row] = own[decay.WEIGHT]
+            out[_MEAN, row] = mean
+            out[_RATIO, row] = paid / mean
+            out[_Z, row] = (paid - mean) / own_spread(n0, mean, own[decay.WEIGHT], own[decay.VALUES], own[decay.SQUARES])
+            out[_UNUSUAL, row] = paid > ratio * mean
+            out[_LOG_RATIO, row] = math.log(paid) - math.log(mean) if amount[row] > 0 else math.nan
+            out[_LOG_GAP_RATIO, row] = math.log((gap + 1.0) / usual) if gap >= 0 and usual > 0.0 else math.nan
+            if amount[row] > 0:
+                decay.add_value(own, paid, 1.0)
             if gap >= 0:
-                learn_gap(whole, gap)
-            if 0 <= mode[row] < modes:
-                whole[MODES + mode[row]] += 1
+                decay.add_gap(own, float(min(gap, p.LONGEST_GAP)))
 
 
-def gaps(histories: Histories) -> Ints:
-    """Seconds since the card's last transaction, −1 for its first; rows as they arrived."""
-    gap = np.diff(histories.time, prepend=0)
-    gap[histories.begins[:-1]] = NONE
-    arrived = np.empty_like(gap)
-    arrived[histories.order] = gap
-    return arrived
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _surprise(amount, mode, modes, n0, force, curves, numbers, low, compared, paid_so, past_so, out):  # type: ignore[no-untyped-def]
+    """Fill out[0:4]: the surprises of amount, mode and gap, and the rarity of the mode."""
+    shares = np.empty(modes)
+    for row in range(len(amount)):
+        curve, normal = curves[force[row]], numbers[force[row]]
+        if amount[row] > 0:
+            of_anybody = p.surprise(curve, p.AMOUNT, math.log(float(amount[row])), low)
+            out[0, row] = amount_surprise(of_anybody, p.surprise(curve, p.RATIO, compared[_LOG_RATIO, row], low))
+        if mode[row] >= 0:
+            everything, past = paid_so[:, row].sum(), past_so[:, row].sum()
+            for j in range(modes):
+                shares[j] = share_of(normal[p.MODE_SHARES + j], paid_so[j, row], everything, n0)
+            out[1, row] = mode_surprise(mode[row], shares)
+            out[3, row] = 1.0 - share_of(normal[p.MODE_SHARES + mode[row]], past_so[mode[row], row], past, n0)
+        if not math.isnan(compared[_LOG_GAP_RATIO, row]):
+            out[2, row] = p.surprise(curve, p.GAP, compared[_LOG_GAP_RATIO, row], low)
 
 
-def hourly(of: Transactions, modes: int, slots: int | None = None) -> Normals:
+def hourly(
+    of: Transactions,
+    modes: int,
+    slots: int | None = None,
+    *,
+    windows: Sequence[int] = f.DEFAULT_WINDOWS,
+    prior_weight: float = 5.0,
+    normal_days: float = 30.0,
+    unusual_ratio: float = 2.5,
+) -> Normals:
     """The normals that a stream of one partition adopts: at each hour of event time, of all that came before."""
-    slot = _slots(of.mode, modes, slots or modes)
-    hour = of.time // HOUR
-    fresh = np.flatnonzero(np.diff(np.maximum.accumulate(hour))) + 1
-    whole, moments = np.zeros((len(fresh), MODES + (slots or modes)), np.int64), np.zeros((len(fresh), 2))
-    gap = gaps(Histories.of(of.card, of.time, of.amount))
-    _learn(of.time, of.amount, gap, slot, slots or modes, fresh, whole, moments)
-    return Normals(HOUR * hour[fresh], whole, moments)
+    slots = slots or modes
+    groups, mode, low = number_of_groups(slots), _slots(of.mode, modes, slots), p.LOW.copy()
+    hour = np.maximum.accumulate(of.time // HOUR)
+    fresh = np.concatenate([np.zeros(1, np.int64), np.flatnonzero(np.diff(hour)) + 1])  # where each normal begins
+    force = np.searchsorted(fresh, np.arange(len(of.time)), side="right") - 1
+    histories = Histories.of(of.card, of.time, of.amount)
+    order = histories.order
+    pays = of.amount > 0
+    seen = np.zeros((len(fresh), 3, p.BINS), np.int64)
+    counts = np.zeros((len(fresh), p.MODE_COUNTS + slots + groups), np.int64)
+    gap = _arrived(_gaps(histories), order)
+    seen[:, p.AMOUNT] = _before(force, _bins(p.AMOUNT, np.log(np.where(pays, of.amount, 1)), low), pays, len(fresh), p.BINS)
+    gone = _gone_at(histories, windows[-1] * DAY)
+    left = np.flatnonzero(gone >= 0)
+    for column, rows, weight in [
+        (p.GAP_COUNT, np.flatnonzero(gap >= 0), None),
+        (p.GAP_SECONDS, np.flatnonzero(gap >= 0), np.minimum(gap, p.LONGEST_GAP)),
+        *((p.MODE_COUNTS + j, np.flatnonzero(mode == j), None) for j in range(slots)),
+    ]:
+        counts[:, column] = _counted(force[rows], len(fresh), None if weight is None else weight[rows])
+    counts[:, p.MODE_COUNTS + slots] = _counted(force[gone[left]], len(fresh))
+    numbers = np.stack([_normal(seen[k], counts[k], slots, groups).numbers for k in range(len(fresh))])
+    found = np.zeros((8, len(order)))
+    _compare(
+        histories.begins, histories.time, histories.amount, prior_weight, decay.rate_of(normal_days), unusual_ratio, force[order],
+        numbers, found,
+    )  # fmt: skip
+    compared = np.empty_like(found)
+    compared[:, order] = found
+    for which, place in ((p.RATIO, _LOG_RATIO), (p.GAP, _LOG_GAP_RATIO)):
+        there = ~np.isnan(compared[place])
+        seen[:, which] = _before(force, _bins(which, np.where(there, compared[place], 0.0), low), there, len(fresh), p.BINS)
+    unusual = left[compared[_UNUSUAL, left] > 0]
+    counts[:, p.MODE_COUNTS + slots + MODES + slots + UNUSUAL] = _counted(force[gone[unusual]], len(fresh))
+    normals = [_normal(seen[k], counts[k], slots, groups) for k in range(len(fresh))]
+    return Normals(force, np.stack([x.curves for x in normals]), np.stack([x.numbers for x in normals]), compared)
 
 
 def vectors(
@@ -186,7 +181,7 @@ def vectors(
     of
         The transactions in order of arrival.
     normals
-        The population's, and when they came into force.
+        The population's, of the same settings.
     shares
         The merchants' shares of known frauds that were in force, shape (3, n).
     windows, modes, mode_slots, txgap, prior_weight
@@ -199,12 +194,20 @@ def vectors(
     slots = mode_slots or len(modes)
     n, spans = len(of.card), [days * DAY for days in windows]
     histories = Histories.of(of.card, of.time, of.amount)
-    mode = _slots(of.mode, len(modes), slots)
-    compared = _compared(histories, mode, slots, prior_weight, normals.in_force(of.time))
-    unusual = compared[_UNUSUAL].astype(np.int64)
+    mode, compared = _slots(of.mode, len(modes), slots), normals.compared
+    unusual, paid_so = compared[_UNUSUAL].astype(np.int64), np.zeros((slots, n), np.int64)
+    past_so, ever = np.zeros_like(paid_so), [int(np.ptp(histories.time)) + 1] if n else [1]
+    for j in range(slots):
+        asked = np.full(n, j)
+        paid_so[j] = histories.sums(ever, mode, asked)[0, COUNT]
+        past_so[j] = histories.sums(ever, mode, asked, delay=spans[-1])[0, COUNT]
+    surprises = np.zeros((4, n))
+    _surprise(
+        of.amount, mode, slots, prior_weight, normals.force, normals.curves, normals.numbers, p.LOW.copy(), compared, paid_so, past_so,
+        surprises,
+    )  # fmt: skip
 
-    shape = f.feature_names(windows, modes)
-    out = np.zeros((n, len(shape)))
+    out = np.zeros((n, len(f.feature_names(windows, modes))))
     out[:, f.AMOUNT] = of.amount
     out[:, f.LOG_AMOUNT] = np.log(np.maximum(of.amount, 1))
     out[:, f.NIGHT] = of.time % DAY < 7 * HOUR
@@ -213,18 +216,20 @@ def vectors(
     given = of.credit_limit > 0
     out[given, f.LIMIT_SHARE] = of.amount[given] / of.credit_limit[given]
     gap = compared[_GAP]
-    out[:, f.LOG_GAP] = np.log1p(np.where(gap < 0, LONGEST_GAP, np.minimum(gap, LONGEST_GAP)))
-    out[:, f.SURPRISE_AMOUNT : f.SURPRISE_GAP + 1] = compared[_SURPRISE_AMOUNT : _SURPRISE_GAP + 1].T
+    out[:, f.LOG_GAP] = np.log1p(np.where(gap < 0, _LONGEST, np.minimum(gap, _LONGEST)))
+    out[:, [f.SURPRISE_AMOUNT, f.SURPRISE_MODE, f.SURPRISE_GAP, f.MODE_RARITY]] = surprises.T
     out[:, f.OWN_COUNT : f.AMOUNT_Z + 1] = compared[_COUNT : _Z + 1].T
     out[:, f.MERCHANT : f.FIXED] = shares.T
     for code in range(len(modes)):
-        out[:, f.FIXED + code] = mode == code
+        out[:, f.FIXED + code] = of.mode == code
 
-    rarity = 1.0 - _old_share(histories, mode, slots, spans[-1], prior_weight)
-    out[:, f.MODE_RARITY] = np.where(mode == NONE, 0.0, rarity)
-    unusual_rarity = 1.0 - _old_share(histories, unusual, 2, spans[-1], prior_weight, np.ones(n, np.int64))
+    ones = np.ones(n, np.int64)
+    old = histories.sums(ever, delay=spans[-1])[0, COUNT]
+    old_unusual = histories.sums(ever, unusual, ones, delay=spans[-1])[0, COUNT]
+    everybody = normals.numbers[normals.force, p.MODE_SHARES + slots + MODES + slots + UNUSUAL]
+    unusual_weight = (1.0 - (old_unusual + prior_weight * everybody) / (old + prior_weight)) / compared[_MEAN]
     every, alike = histories.sums(spans), histories.sums(spans, mode)
-    matching, big = histories.sums(spans, of.address_match), histories.sums(spans, unusual, np.ones(n, np.int64))
+    matching, big = histories.sums(spans, of.address_match), histories.sums(spans, unusual, ones)
     placed = PLACED if txgap == "paper" else RECENT
     for window, span in enumerate(spans):
         block = out[:, f.FIXED + len(modes) + window * f.PER_WINDOW :]
@@ -239,30 +244,58 @@ def vectors(
         block[:, f.COND_MODE] = out[:, f.MODE_RARITY] * block[:, f.TG_MODE]
         block[:, f.TG_MATCH] = matching[window, TIMED] / span
         block[:, f.N_BIG] = big[window, COUNT]
-        own = compared[_MEAN]
-        block[:, f.COND_BIG] = unusual_rarity * np.divide(big[window, TIMED] / span, own, out=np.zeros(n), where=own > 0)
+        block[:, f.COND_BIG] = unusual_weight * (big[window, TIMED] / span)
     return out
 
 
-def _compared(histories: Histories, mode: Ints, slots: int, prior_weight: float, normals: Normals) -> Floats:
-    """`_compare` over rows as they arrived, shape (9, n)."""
-    order, found = histories.order, np.zeros((9, len(mode)))
-    _compare(
-        histories.begins, histories.time, histories.amount, mode[order], slots, prior_weight, normals.since[order],
-        normals.whole, normals.moments, found,
-    )  # fmt: skip
-    arrived = np.empty_like(found)
-    arrived[:, order] = found
+def _gaps(histories: Histories) -> Ints:
+    """Seconds since the card's last transaction, −1 for its first; sorted by card."""
+    gap = np.diff(histories.time, prepend=0)
+    gap[histories.begins[:-1]] = NONE
+    return gap
+
+
+def _gone_at(histories: Histories, span: int) -> Ints:
+    """At which row's arrival a transaction has left the window, −1 if it never does: the card's first at least `span` later."""
+    time, order = histories.time, histories.order
+    gone = np.full(len(time), NONE, np.int64)
+    for begin, end in zip(histories.begins[:-1].tolist(), histories.begins[1:].tolist(), strict=True):
+        first = begin + np.searchsorted(time[begin:end], time[begin:end] + span)
+        there = first < end
+        gone[order[begin:end][there]] = order[first[there]]
+    return gone
+
+
+def _arrived(column: Ints, order: Ints) -> Ints:
+    arrived = np.empty_like(column)
+    arrived[order] = column
     return arrived
 
 
-def _old_share(histories: Histories, group: Ints, groups: int, delay: int, prior_weight: float, asked: Ints | None = None) -> Floats:
-    """p_c: the share that a card's transactions of this value had among those older than `delay`, shrunk to an even share."""
-    ever = [int(np.ptp(histories.time)) + 1] if len(group) else [1]
-    own = histories.sums(ever, group, asked, delay=delay)[0, COUNT]
-    known = histories.sums(ever, np.where(group == NONE, NONE, 0), np.zeros(len(group), np.int64), delay=delay)[0, COUNT]
-    share: Floats = (own + prior_weight / groups) / (known + prior_weight)
-    return share
+def _bins(which: int, values: Floats, low: Floats) -> Ints:
+    steps: Ints = np.clip(((values - low[which]) / p.STEP).astype(np.int64), 0, p.BINS - 1)
+    return steps
+
+
+def _before(force: Ints, bins: Ints, there: np.ndarray, many: int, size: int) -> Ints:
+    """Histograms of what came before each normal's begin, shape (many, size)."""
+    counted = np.bincount(force[there] * size + bins[there], minlength=many * size).reshape(many, size)
+    before: Ints = np.cumsum(counted, axis=0) - counted
+    return before
+
+
+def _counted(force: Ints, many: int, weight: Ints | None = None) -> Ints:
+    """How many (or how much) came before each normal's begin."""
+    found = np.zeros(many, np.int64)
+    np.add.at(found, force, 1 if weight is None else weight)
+    before: Ints = np.cumsum(found) - found
+    return before
+
+
+def _normal(seen: Ints, counts: Ints, slots: int, groups: int) -> p.Population:
+    people = p.Population(slots, groups)
+    people.adopt_counts(seen, counts)
+    return people
 
 
 def _slots(mode: Ints, named: int, slots: int) -> Ints:

@@ -47,7 +47,7 @@ def backtest(
     window = (_time(begin, "--from"), _time(end, "--to"))
     if window[0] is not None and window[1] is not None and window[0] > window[1]:
         raise UserError(f"--from = {begin}: wanted a time before --to = {end}")
-    overrides: dict[str, Any] = {"sensors.length": length}
+    overrides: dict[str, Any] = {"sensors.length": length, "streams.partitions": partitions}
     overrides[{"employees": "benford.alpha", "errors": "calibration.epsilon"}.get(stream, f"{stream}.epsilon")] = epsilon
     settings = settings_of(config, overrides)
     given = None

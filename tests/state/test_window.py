@@ -11,20 +11,22 @@ from state.window import SlidingWindows
 from tests import naive
 
 SPANS = (10, 30, 70)
-ATTRIBUTES = 3
+ATTRIBUTES = 3  # groups 1, 2, 3; all transactions are group 0
+GROUPS = ATTRIBUTES + 1
 
 
 class OneKey:
     """A key's windows, driven as the fold drives them."""
 
     def __init__(self, spans=SPANS, limit=4096):
-        self.windows = SlidingWindows(spans, ATTRIBUTES, limit)
+        self.windows = SlidingWindows(spans, GROUPS, limit)
         self.windows.rows.fit(2)
         self.slot = 1
 
     @property
     def arrays(self):
-        return self.windows.rows["rings"], self.windows.rows["sums"], self.windows.arena.data
+        rows = self.windows.rows
+        return rows["rings"], rows["sums"], rows["past"], self.windows.arena.data
 
     def add(self, time, amount=1, attribute=0, number=0):
         """Returns whether it entered; too late ones do not."""
@@ -36,15 +38,21 @@ class OneKey:
             window.advance(*self.arrays, w.spans, self.slot, time)
         while not window.make_room(w.rows["rings"], w.arena.data, w.arena.header, w.spans, self.slot, w.limit):
             w.grow_arena()
-        return window.insert(*self.arrays, w.spans, self.slot, time, amount, attribute, number, w.limit, w.mass_limit)
+        groups = 1 | 2 << attribute
+        return window.insert(*self.arrays, w.spans, self.slot, time, amount, groups, number, w.limit, w.mass_limit)
 
     def read(self, now, attribute, form):
+        """The aggregates of all, and of one attribute value, window by window."""
         w = self.windows
         window.advance(*self.arrays, w.spans, self.slot, now)
-        out = np.zeros((10, len(w.spans)), np.int64)
+        out = np.zeros((len(w.spans), 2, 5), np.int64)
         for number in range(len(w.spans)):
-            read(*self.arrays[:2], w.spans, self.slot, number, attribute, now, form, out, number)
-        return out.T.tolist()
+            for place, group in enumerate((0, 1 + attribute)):
+                read(*self.arrays[:2], w.spans, self.slot, number, group, now, form, out[number, place])
+        return out.reshape(len(w.spans), 10).tolist()
+
+    def past(self):
+        return self.windows.rows["past"][self.slot].tolist()
 
     def holds(self, number):
         return window.holds(self.windows.rows["rings"], self.windows.arena.data, self.windows.spans, self.slot, number)
@@ -80,7 +88,8 @@ def test_aggregates_equal_a_rescan_exactly_in_any_order_of_events(events, later,
             kept.append((t, a, j))
             newest = t if newest is None else max(newest, t)
     now = newest + later
-    reference = [naive.aggregates(kept, span, now, attribute, range(ATTRIBUTES - 1), ("paper", "recency")[form]) for span in SPANS]
+    gates = (None, attribute)
+    reference = [[x for j in gates for x in naive.aggregates(kept, span, now, j, ("paper", "recency")[form])] for span in SPANS]
     computed = key.read(now, attribute, form)
     assert computed == reference
 
@@ -132,7 +141,7 @@ def test_years_of_large_amounts_leave_no_trace():
         key.add(t, a)
         kept.append((t, a, 0))
     last = kept[-1][0]
-    reference = [naive.aggregates(kept[-200:], span, last, 0, [0]) for span in (86_400, 7 * 86_400)]
+    reference = [2 * naive.aggregates(kept[-200:], span, last) for span in (86_400, 7 * 86_400)]
     computed = key.read(last, 0, PAPER)
     assert computed == reference
     assert key.read(last + 8 * 86_400, 0, PAPER) == [[0] * 10, [0] * 10]
@@ -180,6 +189,31 @@ def test_a_number_is_held_as_long_as_its_transaction_is_in_the_longest_window(ev
         assert key.holds(number) == any(n == number and t > now - SPANS[-1] for t, n in kept)
         key.add(now, 1, 0, number)
         kept.append((now, number))
+
+
+@given(transactions, st.integers(0, 200))
+def test_what_has_left_the_longest_window_is_counted_and_nothing_else_is(events, later):
+    key, kept, newest = OneKey(), [], None
+    for number, (t, a, j) in enumerate(events):
+        if key.add(t, a, j, number):
+            kept.append((t, j))
+            newest = t if newest is None else max(newest, t)
+    key.read(newest + later, 0, PAPER)
+    left = [j for t, j in kept if t <= newest + later - SPANS[-1]]
+    assert key.past() == [len(left), *(left.count(j) for j in range(ATTRIBUTES))]
+
+
+def test_a_transaction_belongs_to_as_many_groups_as_it_has_bits():
+    windows = SlidingWindows((100,), 62)
+    windows.rows.fit(1)
+    rows = windows.rows
+    window.advance(rows["rings"], rows["sums"], rows["past"], windows.arena.data, windows.spans, 0, 5)
+    assert window.make_room(rows["rings"], windows.arena.data, windows.arena.header, windows.spans, 0, 10)
+    groups = 1 | 1 << 7 | 1 << 61
+    window.insert(rows["rings"], rows["sums"], rows["past"], windows.arena.data, windows.spans, 0, 5, 3, groups, 1, 10, windows.mass_limit)
+    assert np.flatnonzero(rows["sums"][0, 0, :, window.COUNT]).tolist() == [0, 7, 61]
+    with pytest.raises(ValueError, match="groups = 63"):
+        SlidingWindows((100,), 63)
 
 
 def test_clearing_a_key_gives_its_block_back():

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors.aggregation import model as models
 from detectors.aggregation.detector import DAY, AggregationDetector
-from detectors.aggregation.equations import AGGREGATES, attribute_slot, conditional
+from detectors.aggregation.equations import attribute_slot
+from detectors.aggregation.features import FEATURES
+from detectors.aggregation.groups import MODES, groups_of
+from detectors.aggregation.logistic import OnlineLogistic
+from detectors.aggregation.recalibration import Recalibration
+from detectors.aggregation.shares import MerchantShares
 from detectors.protocol import LATE, MICROSECONDS, REPEATED, Columns, Verdicts, fold
 from state import snapshot
 from state.keys import PackedKeys
@@ -19,12 +26,13 @@ NONE = -1
 
 
 def columns(events):
-    """Columns of (card, seconds, amount, mode, number)."""
-    cards, times, amounts, modes, numbers = zip(*events, strict=True)
-    whole = {"amount": amounts, "mode": modes, "transaction": numbers}
-    given_by = {name: np.array(column, np.int64) for name, column in whole.items()}
-    not_given = {name: np.full(len(events), NONE, np.int64) for name in ("address_match", "credit_limit", "merchant")}
-    return Columns(PackedKeys.pack(cards), np.array(times, np.int64) * MICROSECONDS, given_by | not_given)
+    """Columns of (card, seconds, amount, mode, number[, address match[, merchant]])."""
+    filled = [(*event, *(NONE, NONE)[len(event) - 5 :]) for event in events]
+    cards, times, *rest = zip(*filled, strict=True)
+    fields = dict(zip(("amount", "mode", "transaction", "address_match", "merchant"), rest, strict=True))
+    fields["credit_limit"] = [NONE] * len(events)
+    given_by = {name: np.array(column, np.int64) for name, column in fields.items()}
+    return Columns(PackedKeys.pack(cards), np.array(times, np.int64) * MICROSECONDS, given_by)
 
 
 def folded(detector, events, state=None):
@@ -52,35 +60,53 @@ def events(draw, most=120):
     n = draw(st.integers(1, most))
     times = 1_000 * DAY + np.cumsum(rng.choice([0, 0, 50, 3_000, 20_000, -4_000, 5 * DAY], n, p=[0.1, 0.1, 0.2, 0.3, 0.2, 0.08, 0.02]))
     amounts = np.round(np.exp(rng.normal(8, 1, n))).astype(int) * rng.choice([1, -1, 0], n, p=[0.9, 0.08, 0.02])
-    rows = zip(rng.integers(0, 3, n), times, amounts, rng.integers(-1, 4, n), rng.integers(0, 8 * n, n), strict=True)
-    return [(f"card {k}", int(t), int(a), int(m), int(i)) for k, t, a, m, i in rows]
+    rows = zip(
+        rng.integers(0, 3, n), times, amounts, rng.integers(-1, 4, n), rng.integers(0, 8 * n, n), rng.integers(-1, 2, n), strict=True
+    )
+    return [(f"card {k}", int(t), int(a), int(m), int(i), int(match)) for k, t, a, m, i, match in rows]
+
+
+def slow_order(stream):
+    return [(card, t, a, mode, match, number) for card, t, a, mode, number, match in stream]
 
 
 @settings(max_examples=60, deadline=None)
-@given(events(), st.sampled_from(["paper", "recency"]))
-def test_aggregates_scores_and_p_values_equal_the_slow_way(stream, form):
+@given(events(), st.integers(0, 120), st.sampled_from(["paper", "recency"]))
+def test_features_and_scores_equal_the_slow_way_before_and_after_a_population_is_adopted(stream, cut, form):
     detector = AggregationDetector(**SMALL, mode_slots=4, modes=4, txgap=form)
-    computed, _ = folded(detector, stream)
-    reference = naive.card_verdicts(stream, [DAY, 2 * DAY], 4, 5.0, 40, form)
-    for row, expected in enumerate(reference):
-        assert {"": 0, "late": LATE, "repeated": REPEATED}[expected[0]] == computed.reason[row]
-        if expected[0]:
+    cut = min(cut, len(stream) - 1)
+    state, parts = detector.new_state(), []
+    for part in (stream[:cut], stream[cut:]):
+        if part:
+            detector.adopt(state, detector.merged([detector.contribution(state)]))
+            parts.append(folded(detector, part, state)[0])
+    computed = Verdicts.join(parts)
+    reference = naive.card_features(slow_order(stream), (1, 2), 4, 5.0, (cut,), form)
+    for row, (reason, features) in enumerate(reference):
+        assert computed.reason[row] == {"": 0, "late": LATE, "repeated": REPEATED}[reason]
+        if reason:
             assert np.isnan(computed.score[row])
-            assert np.isnan(computed.p_value[row])
+            assert all(np.isnan(computed.evidence[name][row]) for name in detector.features)
             continue
-        _, score, surprises, aggregates, past = expected
-        assert computed.score[row] == pytest.approx(score, rel=1e-9, abs=1e-9)
-        for name, surprise in zip(("amount", "mode", "gap"), surprises, strict=True):
-            assert computed.evidence[f"surprise_{name}"][row] == pytest.approx(surprise, rel=1e-9, abs=1e-9)
-        for days, numbers in zip((1, 2), aggregates, strict=True):
-            for name, number in zip(AGGREGATES, numbers, strict=True):
-                if not name.startswith("weight"):
-                    aggregate, _, gate = name.partition("_")
-                    assert computed.evidence[f"{aggregate}_{days}d" + ("_" + gate if gate else "")][row] == number
+        assert computed.score[row] == computed.evidence["unusualness"][row]
+        edgy = features.pop("edgy")  # a value on the edge between two steps is counted in one of them, rounding says which
+        for name, expected in features.items():
+            if edgy and name in ("surprise_gap", "unusualness"):
+                continue
+            found = computed.evidence[name][row]
+            exact = name.startswith(("n_", "sa_", "txgap_"))
+            assert found == expected if exact else found == pytest.approx(expected, rel=1e-7, abs=1e-7), name
+
+
+@settings(max_examples=40, deadline=None)
+@given(events())
+def test_a_score_is_ranked_among_the_last_ones(stream):
+    computed, _ = folded(AggregationDetector(**SMALL), stream)
+    for row in np.flatnonzero(computed.reason == 0).tolist():
+        past = computed.score[:row][~np.isnan(computed.score[:row])][-40:].tolist()
         assert computed.seen[row] == len(past)
-        own_past = computed.score[:row][~np.isnan(computed.score[:row])][-40:].tolist()
-        if len(own_past) >= 9:
-            assert computed.p_value[row] == naive.conformal_p_value(own_past, computed.score[row])
+        if len(past) >= 9:
+            assert computed.p_value[row] == naive.conformal_p_value(past, computed.score[row])
             assert computed.alert[row] == (computed.p_value[row] <= 0.1) == (computed.score[row] > computed.threshold[row])
         else:
             assert np.isnan(computed.p_value[row])
@@ -88,14 +114,59 @@ def test_aggregates_scores_and_p_values_equal_the_slow_way(stream, form):
             assert computed.readiness(row).needed == 9
 
 
+def model_record(detector, seed=0, frauds=200):
+    rng = np.random.default_rng(seed)
+    model, recalibration = OnlineLogistic(len(detector.features)), Recalibration()
+    vectors = rng.lognormal(3, 2, (300, len(detector.features)))
+    recalibration.count(model.learn(vectors, rng.random(300) < 0.2), rng.random(300) < 0.2)
+    return models.record(488_000, detector.features, model, recalibration, 300, frauds)
+
+
+def shares_record():
+    shares = MerchantShares()
+    shares.add(100, np.array([3, 3, 4]), np.array([1, 0, 1]))
+    return shares.record(110)
+
+
+@settings(max_examples=30, deadline=None)
+@given(events(), st.integers(0, 120), st.integers(1, 5))
+def test_however_cards_are_spread_over_partitions_they_are_judged_alike(stream, cut, many):
+    """Given the cuts: vectors, unusualness and probabilities, to the bit."""
+    detector = AggregationDetector(**SMALL)
+    inputs = {"model": model_record(detector), "shares": shares_record()}
+    said = {}
+    for partitions in (1, many):
+        states = [detector.new_state() for _ in range(partitions)]
+        rows = [[row for row, event in enumerate(stream) if int(event[0][-1]) % partitions == n] for n in range(partitions)]
+        for early in (True, False):
+            for state, own in zip(states, rows, strict=True):
+                here = [row for row in own if (row < cut) == early]
+                if here:
+                    verdicts, _ = folded(detector, [stream[row] for row in here], state)
+                    for place, row in enumerate(here):
+                        values = [verdicts.evidence[name][place] for name in ("unusualness", "fraud_probability", *detector.features)]
+                        said.setdefault(row, []).append(np.array(values).tobytes())
+            merged = detector.merged([detector.contribution(state) for state in states])
+            for state in states:
+                detector.adopt(state, merged | inputs)
+    assert all(one == other for one, other in said.values())
+
+
 @settings(max_examples=40, deadline=None)
-@given(events(), st.lists(st.integers(0, 120), max_size=5), st.sampled_from([3, 4096]), st.sampled_from([2, 1000]))
-def test_how_events_are_cut_and_frozen_changes_nothing(stream, places, ring_limit, key_limit):
-    detector = AggregationDetector(**SMALL, ring_limit=ring_limit, key_limit=key_limit)
-    whole, state = folded(detector, stream)
+@given(
+    events(), st.lists(st.integers(0, 120), max_size=5), st.sampled_from([3, 4096]), st.sampled_from([2, 1000]),
+    st.sampled_from([0.0, 3.0]), st.sampled_from([10, 200]),
+)  # fmt: skip
+def test_how_events_are_cut_and_frozen_changes_nothing(stream, places, ring_limit, key_limit, cap, frauds):
+    detector = AggregationDetector(**SMALL, ring_limit=ring_limit, key_limit=key_limit, alerts_per_day=cap)
+    inputs = {"model": model_record(detector, frauds=frauds), "shares": shares_record()}
+    state = detector.new_state()
+    detector.adopt(state, inputs)
+    whole, state = folded(detector, stream, state)
     reference = snapshot.pack(detector.freeze(state))
     places = sorted(min(place, len(stream)) for place in places)
     state, parts, at = detector.new_state(), [], columns(stream)
+    detector.adopt(state, inputs)
     for first, last in zip([0, *places], [*places, len(stream)], strict=True):
         for _, verdicts in fold(detector, state, at.span(first, last)):
             parts.append(verdicts)
@@ -107,7 +178,7 @@ def test_how_events_are_cut_and_frozen_changes_nothing(stream, places, ring_limi
 def test_a_payment_is_not_part_of_what_it_is_compared_with():
     verdicts, _ = folded(AggregationDetector(), [("a", 0, 500, 0, 1), ("a", 10, 700, 0, 2)])
     assert verdicts.evidence["sa_1d"].tolist() == [0, 500]
-    assert verdicts.evidence["tg_1d_mode"].tolist() == [0, 500 * (DAY - 10)]
+    assert verdicts.evidence["tg_mode_1d"].tolist() == [0, 500 * (DAY - 10) / DAY]
     assert verdicts.evidence["mean_1d"].tolist() == [0.0, 500.0]
 
 
@@ -116,7 +187,7 @@ def test_transactions_of_one_second_are_taken_as_they_came():
     assert verdicts.reason.tolist() == [0, 0, 0]
     assert verdicts.evidence["sa_1d"].tolist() == [0, 100, 300]
     assert verdicts.evidence["txgap_1d"].tolist() == [0, 0, 100]
-    assert verdicts.evidence["gap_seconds"].tolist() == [-1, 0, 0]
+    assert verdicts.evidence["log_gap"].tolist() == [math.log(1 + 30 * DAY), 0.0, 0.0]
 
 
 def test_a_late_one_enters_the_aggregates_and_is_not_scored():
@@ -147,18 +218,47 @@ def test_a_refund_is_taken_off_at_its_own_time_and_its_amount_is_no_surprise():
 def test_without_a_mode_every_gate_is_closed_and_the_totals_stay():
     verdicts, _ = folded(AggregationDetector(), [("a", 0, 100, NONE, 1), ("a", 1, 100, NONE, 2)])
     assert verdicts.evidence["n_1d"][1] == 1
-    assert verdicts.evidence["n_1d_mode"][1] == 0
-    assert verdicts.evidence["surprise_mode"][1] == 0.0
-    assert conditional(verdicts.evidence["mode_share"], verdicts.evidence["tg_1d_mode"]).tolist() == [0.0, 0.0]
+    assert verdicts.evidence["n_mode_1d"][1] == 0
+    assert verdicts.evidence["surprise_mode"][1] == verdicts.evidence["cond_mode_1d"][1] == verdicts.evidence["mode_rarity"][1] == 0.0
 
 
 def test_modes_beyond_the_table_share_the_slots_beyond_it():
-    assert [attribute_slot(code, 2, 4) for code in (-1, 0, 1, 2, 3, 4, 2**31 - 1)] == [4, 0, 1, 2, 3, 2, 3]
-    assert [attribute_slot(code, 2, 2) for code in (-1, 0, 1, 2, 3)] == [2, 0, 1, 0, 1]
+    assert [attribute_slot(code, 2, 4) for code in (-1, 0, 1, 2, 3, 4, 2**31 - 1)] == [NONE, 0, 1, 2, 3, 2, 3]
+    assert [attribute_slot(code, 2, 2) for code in (-1, 0, 1, 2, 3)] == [NONE, 0, 1, 0, 1]
 
 
 def test_the_rarer_the_mode_the_more_its_aggregates_weigh():
-    assert conditional(np.array([0.1, 0.9]), np.array([100, 100])).tolist() == pytest.approx([90.0, 10.0])
+    """p_c is made of what has left the longest window: a burst, however long, does not make its own mode usual."""
+    old = [("a", 3_600 * hour, 100, int(hour % 10 == 0), hour) for hour in range(400)]
+    burst = [("a", 3_600 * 400 + 30 * i, 100, 1, 1_000 + i) for i in range(200)]
+    rarity = folded(AggregationDetector(), [*old, *burst])[0].evidence["mode_rarity"]
+    assert rarity[400] == pytest.approx(0.9, abs=0.02)
+    assert rarity[-1] == pytest.approx(rarity[400], abs=1e-3)
+
+
+def test_the_address_itself_and_na_are_not_aggregated():
+    stream = [("a", 0, 100, 0, 1, 1), ("a", 1, 30, 0, 2, 0), ("a", 2, 5, 0, 3, NONE), ("a", 3, 1, 0, 4, 1), ("a", 3, 1, 0, 5, 0)]
+    verdicts, _ = folded(AggregationDetector(), [*stream, ("a", 3, 1, 0, 6, NONE)])
+    matched = verdicts.evidence["tg_match_1d"] * DAY
+    assert matched.tolist()[3:] == pytest.approx([100 * (DAY - 3), 30 * (DAY - 2), 0.0])
+    assert verdicts.evidence["address_match"].tolist() == [1, 0, 0, 1, 0, 0]
+    assert verdicts.evidence["address_mismatch"].tolist() == [0, 1, 0, 0, 1, 0]
+
+
+def test_a_transaction_belongs_to_its_modes_group_its_match_and_the_unusual_ones():
+    modes = 4
+    assert groups_of(NONE, modes, NONE, False) == 1
+    assert groups_of(2, modes, 1, True) == 1 | 1 << (MODES + 2) | 1 << (MODES + modes + 1) | 1 << (MODES + modes + 2)
+    assert groups_of(0, modes, 0, False) == 1 | 1 << MODES | 1 << (MODES + modes)
+
+
+def test_a_late_one_teaches_the_cards_normal_what_it_would_have_and_the_population_nothing():
+    detector = AggregationDetector()
+    in_order, _ = folded(detector, [("a", 0, 100, 0, 1), ("a", DAY, 300, 0, 2), ("a", 2 * DAY, 200, 0, 3)])
+    late, state = folded(detector, [("a", 0, 100, 0, 1), ("a", DAY + 1, 0, 0, 9), ("a", DAY, 300, 0, 2), ("a", 2 * DAY, 200, 0, 3)])
+    for name in ("own_mean", "own_count", "amount_z", "sa_7d", "tg_7d"):
+        assert late.evidence[name][3] == pytest.approx(in_order.evidence[name][2], rel=1e-12)
+    assert state.population.seen[0].sum() == 2
 
 
 def test_beyond_the_ring_limit_rows_say_that_their_windows_are_cut_short():
@@ -174,7 +274,7 @@ def test_an_evicted_card_begins_anew():
     assert verdicts.unit.tolist() == [1, 1, 1, 1]
     assert verdicts.evidence["n_1d"].tolist() == [0, 0, 0, 0]
     assert len(state.keys) == 2
-    assert state.all_whole[4] == 4
+    assert state.population.seen[0].sum() == 4
 
 
 def test_not_ready_until_a_rank_can_be_as_rare_as_epsilon():
@@ -188,28 +288,93 @@ def test_not_ready_until_a_rank_can_be_as_rare_as_epsilon():
 def test_an_unusual_payment_says_why():
     detector = AggregationDetector(epsilon=0.01)
     burst = [("card 0", 10**7 + 12 * i, 231_000, int(i == 7), 10_000 + i) for i in range(8)]
-    verdicts, _ = folded(detector, [*steady(800), *burst])
-    assert verdicts.alert[-8:].all()
-    told = alarms.explained(detector, verdicts, len(verdicts) - 1)
+    _, state = folded(detector, steady(800))
+    detector.adopt(state, detector.merged([detector.contribution(state)]))
+    verdicts, _ = folded(detector, burst, state)
+    assert verdicts.alert.all()
+    told = alarms.explained(detector, verdicts, 7)
     text = " ".join(told.reasons)
-    assert "2,310.00, where this card usually spends about" in text
+    assert "2,310.00; usual" in text
     assert "12 s after the previous one; usual gap" in text
     assert "Paid offline, which this card does" in text
     assert "7 payments of 16,170.00 in all in the day before it." in text
-    assert told.evidence["windows"][0]["sa"] == 7 * 231_000
+    assert told.evidence["features"]["sa_1d"] == 7 * 231_000
     assert len(json.dumps(told.evidence, allow_nan=False)) < 8_000
     assert "ranked among the partition's last" in told.compared_with
 
 
-def test_the_amount_is_told_though_it_is_not_what_is_unusual():
+def test_a_refund_that_alerts_says_that_it_is_one():
     detector = AggregationDetector(epsilon=0.01)
-    quick = [("card 0", 10**7 + i, amount, 0, 10_000 + i) for i, amount in enumerate([3_000, 3_000, 3_000, -3_000])]
-    verdicts, _ = folded(detector, [*steady(800), *quick])
-    assert verdicts.alert[-3:].all()
-    told = alarms.explained(detector, verdicts, len(verdicts) - 2).reasons
-    assert told[0].startswith("1 s after the previous one; usual gap")
-    assert told[1].startswith("Amount 30.00, usual about")
-    assert alarms.explained(detector, verdicts, len(verdicts) - 1).reasons[1] == "Refund of 30.00."
+    _, state = folded(detector, steady(800))
+    detector.adopt(state, detector.merged([detector.contribution(state)]))
+    verdicts, _ = folded(detector, [("card 0", 10**7, 3_000, 1, 10_000), ("card 0", 10**7, -3_000, 1, 10_001)], state)
+    assert verdicts.alert[1]
+    told = alarms.explained(detector, verdicts, 1).reasons
+    assert told[0].startswith("0 s after the previous one; usual gap")
+    assert "Refund of 30.00." in told
+
+
+def test_where_a_model_decides_the_alert_names_it_and_what_speaks_for_fraud():
+    detector = AggregationDetector(review_cost=1.0, fraud_loss=100.0)
+    record = model_record(detector)
+    state = detector.new_state()
+    detector.adopt(state, {"model": record})
+    verdicts, _ = folded(detector, steady(300), state)
+    acting = models.acting(record, detector.features)
+    vectors = np.stack([verdicts.evidence[name] for name in detector.features], axis=1)
+    expected = np.array([acting.probability(vector) for vector in vectors])
+    np.testing.assert_array_equal(verdicts.evidence["fraud_probability"], expected)
+    np.testing.assert_array_equal(verdicts.score, expected)
+    np.testing.assert_array_equal(verdicts.alert, 100.0 * expected > 1.0)
+    assert set(verdicts.evidence["rule"]) == {"cost"}
+    assert set(verdicts.evidence["decision"][verdicts.alert]) == {"alert"}
+    row = int(np.flatnonzero(verdicts.alert)[0])
+    told = alarms.explained(detector, verdicts, row)
+    assert told.evidence["model_version"] == 488_000
+    assert "(model 488000); an alert pays above 1 %." in told.reasons[0]
+    assert told.basis.startswith("cost")
+    largest = max(detector.features, key=lambda name: abs(acting.contributions(vectors[row])[detector.features.index(name)]))
+    assert largest in told.evidence["contributions"]
+    assert len(json.dumps(told.evidence, allow_nan=False)) < 8_000
+
+
+def test_a_model_that_has_learned_few_frauds_is_said_and_does_not_decide():
+    detector = AggregationDetector()
+    state = detector.new_state()
+    detector.adopt(state, {"model": model_record(detector, frauds=199)})
+    verdicts, _ = folded(detector, steady(30), state)
+    assert set(verdicts.evidence["rule"]) == {"epsilon"}
+    assert not np.isnan(verdicts.evidence["fraud_probability"]).any()
+    np.testing.assert_array_equal(verdicts.score, verdicts.evidence["unusualness"])
+
+
+def test_a_model_of_other_features_is_refused():
+    detector = AggregationDetector(windows=(1, 3))
+    with pytest.raises(ValueError, match="other features"):
+        detector.adopt(detector.new_state(), {"model": model_record(AggregationDetector())})
+
+
+def test_a_cap_holds_alerts_back_and_says_so():
+    detector = AggregationDetector(alerts_per_day=2.0)
+    state = detector.new_state()
+    detector.adopt(state, {"model": model_record(detector)})
+    verdicts, _ = folded(detector, [(f"card {i % 5}", 100 * i, 3_000, 0, i) for i in range(300)], state)
+    assert verdicts.alert.sum() <= 2
+    assert "held back" in set(verdicts.evidence["decision"])
+
+
+def test_a_merchants_share_of_known_frauds_is_part_of_the_vector():
+    detector = AggregationDetector()
+    state = detector.new_state()
+    detector.adopt(state, {"shares": shares_record()})
+    verdicts, _ = folded(detector, [("a", 0, 1, 0, 1, NONE, 3), ("a", 1, 1, 0, 2, NONE, 5), ("a", 2, 1, 0, 3)], state)
+    shares = np.stack([verdicts.evidence[f"merchant_{days}d"] for days in (7, 14, 30)])
+    assert (shares[:, 0] > 0.2).all()
+    assert not shares[:, 1:].any()
+
+
+def test_the_default_vector_is_the_one_that_is_named():
+    assert AggregationDetector().features == FEATURES
 
 
 def test_the_most_unpleasant_numbers_are_survived():
@@ -228,7 +393,9 @@ def test_the_most_unpleasant_numbers_are_survived():
     "wrong",
     [
         {"epsilon": 1.5}, {"epsilon": 1e-5}, {"windows": ()}, {"windows": (3, 1)}, {"modes": ()}, {"mode_slots": 1}, {"txgap": "text"},
-        {"prior_weight": 0.0}, {"ring_limit": 0}, {"calibration": 0}, {"quiet_units": -1}, {"key_limit": 0}, {"exponent": 9},
+        {"prior_weight": 0.0}, {"ring_limit": 0}, {"normal_days": 0},
+        {"unusual_ratio": 1.0}, {"alerts_per_day": -1}, {"review_cost": -1}, {"calibration": 0},
+        {"quiet_units": -1}, {"key_limit": 0}, {"exponent": 9},
     ],
 )  # fmt: skip
 def test_a_bad_setting_is_refused_by_its_name(wrong):
