@@ -17,6 +17,7 @@ import time
 import uuid
 from base64 import urlsafe_b64encode
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,6 +28,7 @@ ARTIFACTS = (
     ("org.apache.kafka", "kafka-tools", VERSION),
     ("org.slf4j", "slf4j-nop", "1.7.36"),
 )
+SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 STARTS_WITHIN = 60.0  # seconds; 3 to 5 on a quiet machine
 
 PROPERTIES = """\
@@ -35,7 +37,7 @@ node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listeners}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}{listeners}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL
 controller.listener.names=CONTROLLER
 log.dirs={folder}/log
 num.partitions=1
@@ -98,6 +100,70 @@ def jars() -> Path:
     return cache
 
 
+@dataclass(frozen=True)
+class Guarded:
+    """Who may come in: a user by a password (SASL, by each of our mechanisms), and whoever holds a certificate of ours (SSL).
+
+    `certificates` is a folder that `certify` has filled; without it nothing is encrypted.
+    """
+
+    user: str
+    password: str
+    certificates: Path | None = None
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        return ("SASL_PLAINTEXT", "SSL", "SASL_SSL") if self.certificates else ("SASL_PLAINTEXT",)
+
+    def properties(self) -> dict[str, str]:
+        """Lines of server.properties."""
+        login = "org.apache.kafka.common.security.{} required{};"
+        lines = {"sasl.enabled.mechanisms": ",".join(("PLAIN", *SCRAM))}
+        for name in self.protocols:
+            if name.startswith("SASL"):
+                plain = login.format("plain.PlainLoginModule", f' user_{self.user}="{self.password}"')
+                lines[f"listener.name.{name.lower()}.plain.sasl.jaas.config"] = plain
+                for mechanism in SCRAM:
+                    lines[f"listener.name.{name.lower()}.{mechanism.lower()}.sasl.jaas.config"] = login.format("scram.ScramLoginModule", "")
+        if self.certificates:
+            lines |= {
+                "ssl.keystore.type": "PEM",
+                "ssl.keystore.location": f"{self.certificates}/broker.pem",
+                "ssl.truststore.type": "PEM",
+                "ssl.truststore.location": f"{self.certificates}/ca.crt",
+                "listener.name.ssl.ssl.client.auth": "required",
+            }
+        return lines
+
+    def known(self) -> list[str]:
+        """Options of the formatting of a log in which the user is known."""
+        return [word for name in SCRAM for word in ("--add-scram", f"{name}=[name={self.user},password={self.password}]")]
+
+
+def certify(folder: Path) -> None:
+    """Make an authority of our own (ca.crt), a broker of 127.0.0.1 (broker.pem) and a client (client.crt, client.key) that it knows.
+
+    Raises
+    ------
+    NoKafka
+        There is no openssl.
+    """
+    if shutil.which("openssl") is None:
+        raise NoKafka("no `openssl` on the path to make certificates with")
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc")
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.crt", "-days", "2", "-subj", "/CN=authority")
+    for name in ("broker", "client"):
+        openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+        signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.crt", *signed)
+    (folder / "broker.pem").write_text((folder / "broker.key").read_text() + (folder / "broker.crt").read_text())
+
+
 class Kafka:
     """One broker in KRaft mode. It keeps its ports and its log over `kill`, `stop` and `start`.
 
@@ -107,35 +173,31 @@ class Kafka:
         More lines of server.properties, or other values for those that stand there already.
     heap
         The Java heap's limit.
-    user, password
-        With them there is a second listener (`sasl_address`) that wants SASL/PLAIN.
+    guarded
+        With it there are listeners for those who prove who they are (`Guarded`); `addresses` has them by protocol.
     """
 
-    def __init__(
-        self, properties: dict[str, Any] | None = None, *, heap: str = "512m", user: str | None = None, password: str | None = None
-    ) -> None:
+    def __init__(self, properties: dict[str, Any] | None = None, *, heap: str = "512m", guarded: Guarded | None = None) -> None:
         self._jars = jars()
         self.folder = Path(tempfile.mkdtemp(prefix="nilometer-kafka-"))
-        self.port, controller, sasl = free_ports(3)
+        protocols = guarded.protocols if guarded else ()
+        self.port, controller, *others = free_ports(2 + len(protocols))
         self.address = f"127.0.0.1:{self.port}"
-        self.sasl_address = f"127.0.0.1:{sasl}" if user else None
+        self.addresses = {name: f"127.0.0.1:{port}" for name, port in zip(protocols, others, strict=True)}
         self._heap = heap
         self._process: subprocess.Popen[bytes] | None = None
-        more = dict(properties or {})
-        if user:
-            more["sasl.enabled.mechanisms"] = "PLAIN"
-            login = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}="{password}";'
-            more["listener.name.sasl_plaintext.plain.sasl.jaas.config"] = login
+        more = {**(properties or {}), **(guarded.properties() if guarded else {})}
         text = PROPERTIES.format(
             port=self.port,
             controller=controller,
             folder=self.folder,
-            listeners=f",SASL_PLAINTEXT://{self.sasl_address}" if user else "",
+            listeners="".join(f",{name}://{address}" for name, address in self.addresses.items()),
             more="\n".join(f"{name}={value}" for name, value in more.items()),
         )
         (self.folder / "server.properties").write_text(text)
         cluster = "n" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]  # with a dash in front it would be taken for an option
-        self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", "server.properties").wait(60)
+        known = guarded.known() if guarded else []
+        self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", "server.properties", *known).wait(60)
 
     @property
     def pid(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from contextlib import contextmanager
 
 import pyarrow.parquet as pq
 import pytest
@@ -19,7 +20,7 @@ from streams.simulators.sensors import simulate_sensors
 from streams.transport.kafka import url
 from streams.transport.kafka_logs import KafkaLogs
 from streams.transport.security import client_options, credentials
-from tests.kafka.broker import Kafka, NoKafka
+from tests.kafka.broker import Guarded, Kafka, NoKafka, certify
 from tests.kafka.commands import done, here, installation, nilometer, wait_ready
 from tests.kafka.conftest import no_broker
 from tests.streams.apps import Reader, until
@@ -134,27 +135,56 @@ def test_what_is_simulated_to_a_topic_is_what_replay_makes_of_the_simulated_file
             assert made == records(two, topic)
 
 
-def test_sasl_plain_is_spoken_by_every_client(command, tmp_path):
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """A broker that lets nobody in who is not known, and the folder with the certificates."""
+    folder = tmp_path_factory.mktemp("certificates")
     try:
-        broker = Kafka(user="ann", password="open-sesame")
+        certify(folder)
+        broker = Kafka(guarded=Guarded("ann", "open-sesame", folder))
     except NoKafka as reason:
         no_broker(str(reason))
+    with broker:
+        yield broker, folder
+
+
+@contextmanager
+def known_to(guarded, protocol, mechanism):
+    """An installation whose settings name all that the broker wants."""
+    broker, folder = guarded
+    more = {"SECURITY_PROTOCOL": protocol}
+    if mechanism:
+        more |= {"SASL_MECHANISM": mechanism, "SASL_USERNAME": "ann", "SASL_PASSWORD": "open-sesame"}
+    if protocol.endswith("SSL"):
+        more["SSL_CAFILE"] = str(folder / "ca.crt")
+    if protocol == "SSL":
+        more |= {"SSL_CERTFILE": str(folder / "client.crt"), "SSL_KEYFILE": str(folder / "client.key")}
+    settings = {f"NILOMETER_KAFKA__{name}": value for name, value in more.items()}
+    with installation(broker.addresses[protocol], "sensors", **settings) as environment:
+        yield environment
+
+
+@pytest.mark.parametrize(
+    ("protocol", "mechanism"),
+    [
+        ("SASL_PLAINTEXT", "PLAIN"),
+        ("SSL", ""),
+        ("SASL_SSL", "PLAIN"),
+        ("SASL_SSL", "SCRAM-SHA-256"),
+        ("SASL_SSL", "SCRAM-SHA-512"),
+    ],
+)
+def test_every_client_proves_who_it_is(guarded, tmp_path, protocol, mechanism):
     file = sensors_file(tmp_path)
-    with broker, installation(broker.sasl_address, "sensors") as environment:
-        wrong = {**environment, "NILOMETER_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT", "NILOMETER_KAFKA__SASL_USERNAME": "ann"}
-        wrong["NILOMETER_KAFKA__SASL_PASSWORD"] = "open-barley"
-        code, output = command("topics", "check", **wrong)
-        assert code == 2
-        assert "cannot reach Kafka" in output
-        right = {**wrong, "NILOMETER_KAFKA__SASL_PASSWORD": "open-sesame"}
-        assert command("topics", "create", **right)[0] == 0
-        code, output = command("replay", str(file), "--topic", "sensor.readings", **right)
-        assert code == 0, output
-        settings = load(environment=right).kafka
+    with known_to(guarded, protocol, mechanism) as environment:
+        here("topics", "create", **environment)
+        here("replay", str(file), "--topic", "sensor.readings", **environment)
+        here("status", **environment)
+        settings = load(environment=environment).kafka
         topic = settings.prefix + "sensor.readings"
 
         async def through_faust():
-            reader = Reader(url(settings.bootstrap_servers), topic, "sasl", broker_credentials=credentials(settings))
+            reader = Reader(url(settings.bootstrap_servers), topic, topic, broker_credentials=credentials(settings))
             async with running(reader.app) as app:
                 await until(lambda: len(reader.values()) == 300, 20.0)
                 await (await app.producer.send(topic, b"k", b"one more", 0, None, None))
@@ -163,6 +193,27 @@ def test_sasl_plain_is_spoken_by_every_client(command, tmp_path):
                 assert await logs.end(topic, 0) == reader.next.get(TP(topic, 0), 0) + 1
 
         asyncio.run(through_faust())
+
+
+@pytest.mark.parametrize(
+    ("protocol", "mechanism", "name", "value"),
+    [
+        ("SASL_PLAINTEXT", "PLAIN", "SASL_PASSWORD", "open-barley"),
+        ("SASL_SSL", "SCRAM-SHA-512", "SASL_PASSWORD", "open-barley"),
+        ("SASL_SSL", "PLAIN", "SSL_CAFILE", ""),  # the system's authorities do not know ours
+        ("SSL", "", "SSL_CERTFILE", ""),
+    ],
+)
+def test_who_is_not_known_is_told_so_in_a_line(guarded, command, protocol, mechanism, name, value):
+    with known_to(guarded, protocol, mechanism) as environment:
+        environment |= {f"NILOMETER_KAFKA__{name}": value}
+        if name == "SSL_CERTFILE":
+            environment["NILOMETER_KAFKA__SSL_KEYFILE"] = ""
+        code, output = command("topics", "check", **environment)
+        assert code == 2
+        (line,) = output.splitlines()
+        assert line.startswith(f"nilometer: cannot reach Kafka at {environment['NILOMETER_KAFKA__BOOTSTRAP_SERVERS']}")
+        assert "open-" not in line
 
 
 def test_a_worker_waits_for_a_broker_that_is_down_at_the_start(own_kafka):
