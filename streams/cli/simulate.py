@@ -16,8 +16,6 @@ from streams.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streams.simulators.cards import Tables
-
 commands = typer.Typer(no_args_is_help=True, help="Simulate sensors, cards or postings to a file or a topic, the same for the same seed.")
 Out = Annotated[Path | None, typer.Option(help="File to write, .csv or .parquet.", dir_okay=False)]
 Topic = Annotated[str | None, typer.Option("--topic", metavar="T", help="Send to this topic instead, as replay would: sensor.readings, …")]
@@ -73,29 +71,16 @@ def cards(
     config: ConfigFile = None,
 ) -> None:
     """Card transactions with active and passive frauds: the simulator of the conditional-aggregation paper."""
-    from streams.simulators.cards import TABLES, simulate_cards
+    from streams.simulators.cards import TABLES, read_tables, simulate_cards
 
-    given = _tables(tables) if tables else TABLES
     _deliver(
         "cards", out, topic, speed, label_delay, config,
         lambda: simulate_cards(
             cards=cards, days=days, rate=rate, active_rate=active_rate, passive_rate=passive_rate, active_days=active_days,
-            passive_days=passive_days, equal_rates=equal_rates, episode_probability=episodes, fraud_free=fraud_free, tables=given,
-            seed=seed,
+            passive_days=passive_days, equal_rates=equal_rates, episode_probability=episodes, fraud_free=fraud_free,
+            tables=read_tables(tables) if tables else TABLES, seed=seed,
         ),
     )  # fmt: skip
-
-
-def _tables(file: Path) -> Tables:
-    """The simulator's tables from a TOML file; their shape is checked by the simulator."""
-    import tomllib
-
-    from streams.simulators.cards import Tables
-
-    try:
-        return Tables(**tomllib.loads(file.read_text()))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
-        raise UserError(f"--tables {file}: {error}. Wanted amounts, holders and fraudsters, rows of three numbers each") from None
 
 
 @commands.command()

@@ -20,6 +20,8 @@ Use them to see that things work, and to compare detectors with each other; not 
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -179,6 +181,22 @@ def simulate_cards(
     if employees:
         columns["employee_id"] = np.where(card < employees, np.char.add("employee-", np.char.zfill(card.astype(str), 5)), "")
     return columns
+
+
+def read_tables(file: Path) -> Tables:
+    """Tables from a TOML file: `amounts`, `holders` and `fraudsters`, arrays of rows of three numbers.
+
+    Raises
+    ------
+    ValueError
+        If the file holds something else.
+    """
+    try:
+        tables = Tables(**tomllib.loads(file.read_text()))
+        _check(tables)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
+        raise ValueError(f"tables {file}: {error}. Wanted amounts, holders and fraudsters, rows of three numbers each") from None
+    return tables
 
 
 def _check(tables: Tables) -> None:

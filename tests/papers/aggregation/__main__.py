@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+from streams.simulators.cards import TABLES, read_tables
 from tests.papers.aggregation import report
 from tests.papers.aggregation.experiment import SUB_SAMPLINGS
 from tests.papers.aggregation.handbook import FILE, SEEDS
@@ -34,11 +35,13 @@ def main() -> int:
     parser.add_argument("--table", choices=TITLES, action="append", help="only this one (may be repeated)")
     parser.add_argument("--sub-samplings", type=int, default=SUB_SAMPLINGS, metavar="N", help=f"of each data set ({SUB_SAMPLINGS})")
     parser.add_argument("--seeds", type=int, default=SEEDS, metavar="N", help=f"forests of each split ({SEEDS})")
+    parser.add_argument("--tables", type=Path, metavar="FILE", help="TOML file with the paper's Tables 1-3 (amounts, holders, fraudsters)")
     parser.add_argument("--write", action="store_true", help="write the tables to README.md beside this command")
     options = parser.parse_args()
     if options.sub_samplings < 1 or options.seeds < 1:
         parser.error("wanted at least one sub-sampling and one seed")
 
+    given = read_tables(options.tables) if options.tables else TABLES
     kept, failed = sections(README.read_text()) if README.exists() else {}, False
     for table in options.table or TITLES:
         file = place()
@@ -46,10 +49,10 @@ def main() -> int:
             sys.stderr.write(f"The handbook's transactions left out: no {FILE} under $NILOMETER_DATA or ../shared/data.\n")
             continue
         made = {
-            "paper": lambda: report.paper(options.sub_samplings),
-            "slower": report.slower,
-            "choices": report.choices,
-            "difficulty": report.simulator,
+            "paper": lambda: report.paper(options.sub_samplings, given=given),
+            "slower": lambda: report.slower(given=given),
+            "choices": lambda: report.choices(given),
+            "difficulty": lambda: report.simulator(given),
             "handbook": lambda file=file: report.forest(file, options.seeds),
         }[table]()
         kept[TITLES[table]] = report.lines(TITLES[table], made)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from streams.measures import weighted_cost
-from streams.simulators.cards import simulate_cards
+from streams.simulators.cards import TABLES, Tables, simulate_cards
 from tests.papers.aggregation.families import FAMILIES, WINDOWS, Families, families
 
 CLASSIFIERS = ("random forest", "naive Bayes", "AdaBoost", "logistic regression", "nearest neighbours")
@@ -70,12 +70,20 @@ def costs(data: Families, sub_samplings: int, windows: Sequence[int]) -> np.ndar
 
 
 def experiment(
-    rates: Mapping[str, Mapping[str, Any]] = RATES, *, sub_samplings: int = SUB_SAMPLINGS, windows: Sequence[int] = WINDOWS
+    rates: Mapping[str, Mapping[str, Any]] = RATES,
+    *,
+    sub_samplings: int = SUB_SAMPLINGS,
+    windows: Sequence[int] = WINDOWS,
+    tables: Tables = TABLES,
 ) -> dict[str, np.ndarray]:
     """Eq. (6) × 1,000 by rates: shape (data sets, sub-samplings, families, classifiers, windows)."""
+
+    def data_set(seed: int, settings: Mapping[str, Any]) -> Families:
+        return families(simulate_cards(seed=seed, tables=tables, **settings))
+
     return {
-        name: 1000.0 * np.stack([costs(families(simulate_cards(seed=seed, **given)), sub_samplings, windows) for seed in range(DATA_SETS)])
-        for name, given in rates.items()
+        name: 1000.0 * np.stack([costs(data_set(seed, settings), sub_samplings, windows) for seed in range(DATA_SETS)])
+        for name, settings in rates.items()
     }
 
 

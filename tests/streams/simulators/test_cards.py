@@ -6,7 +6,7 @@ import pytest
 from detectors.aggregation.detector import AggregationDetector
 from detectors.protocol import MICROSECONDS, Columns, Verdicts, fold
 from state.keys import PackedKeys
-from streams.simulators.cards import TABLES, Tables, simulate_cards
+from streams.simulators.cards import TABLES, Tables, read_tables, simulate_cards
 
 DAY = 86_400 * MICROSECONDS
 
@@ -83,6 +83,16 @@ def test_nothing_to_simulate_is_refused():
         simulate_cards(cards=5, tables=TABLES._replace(holders=((0.5, 0.1, 0.1),) * 3))
     with pytest.raises(ValueError, match="amounts"):
         simulate_cards(cards=5, tables=TABLES._replace(amounts=((1.0, 2.0),) * 3))
+
+
+def test_tables_are_read_from_a_file_and_wrong_ones_refused(tmp_path):
+    file = tmp_path / "tables.toml"
+    rows = {name: [list(row) for row in getattr(TABLES, name)] for name in TABLES._fields}
+    file.write_text("\n".join(f"{name} = {numbers}" for name, numbers in rows.items()))
+    assert np.array_equal(np.vstack(read_tables(file)), np.vstack(TABLES))
+    file.write_text(file.read_text().replace("holders", "cardholders"))
+    with pytest.raises(ValueError, match=r"tables\.toml.*cardholders"):
+        read_tables(file)
 
 
 def test_unusualness_finds_simulated_frauds():
