@@ -6,8 +6,8 @@ The band below an approval limit A holds the amounts in [A (1 − w), A). Of log
 
 (Winter, Schneider and Yannikos, Eqs. (4)–(8), for a band in place of a digit). Where the log-normal tail fits poorly the share is wrong
 for everybody, so there only the amounts in the band and in the two bands of the same width below it count: honest amounts lie in the
-top one of the three a third of the time at most where their density does not rise, and as often as the log-normal says where that is
-more. That spends a third of the evidence, and needs nothing but that the density is smooth.
+top one of the three as often as it is wide (a third) where their density does not rise, and as often as the log-normal says where that
+is more. That spends a third of the evidence, and needs nothing but that the density is smooth.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from numba import njit
 from detectors.benford.reference import normal_tail
 
 NEIGHBOURS = 2  # bands below the band
-EVEN = 1.0 / (1.0 + NEIGHBOURS)
 OUTSIDE, NEIGHBOUR, INSIDE = range(3)
 
 
@@ -39,34 +38,45 @@ def interval_mass(mu, sigma, low, high):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def band_start(approval_limit, width, bands):  # type: ignore[no-untyped-def]
-    """Return the smallest whole amount that lies at most `bands` bands of `width` · A below A; amounts in minor units."""
-    return max(1, math.ceil(approval_limit * (1.0 - bands * width)))
+def band_start(approval_limit, below, width, bands):  # type: ignore[no-untyped-def]
+    """Return the smallest whole amount at most `bands` bands of `width` · A below A, but not below the next lower limit `below`."""
+    return max(1, below, math.ceil(approval_limit * (1.0 - bands * width)))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def band_of(amount, approval_limit, width):  # type: ignore[no-untyped-def]
-    """Return whether an amount lies INSIDE the band, in a NEIGHBOUR below it, or OUTSIDE."""
+def band_of(amount, approval_limit, below, width):  # type: ignore[no-untyped-def]
+    """Return whether an amount lies INSIDE the band, in a NEIGHBOUR below it, or OUTSIDE; minor units."""
     if amount >= approval_limit or approval_limit <= 1:
         return OUTSIDE
-    if amount >= band_start(approval_limit, width, 1):
+    if amount >= band_start(approval_limit, below, width, 1):
         return INSIDE
-    return NEIGHBOUR if amount >= band_start(approval_limit, width, 1 + NEIGHBOURS) else OUTSIDE
+    return NEIGHBOUR if amount >= band_start(approval_limit, below, width, 1 + NEIGHBOURS) else OUTSIDE
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def band_share(mu, sigma, approval_limit, width, end, local):  # type: ignore[no-untyped-def]
+def band_share(mu, sigma, approval_limit, below, width, end, local):  # type: ignore[no-untyped-def]
     """Return the band's share of honest amounts in [1, end), or (`local`) of those in the three bands; 0 where nothing can lie there.
 
-    Everything is in minor units, `mu` too; `end` is inf where there is no accounting limit.
+    Everything is in minor units, `mu` too. `below` is the next lower approval limit where several hold, else 0; `end` is inf where there
+    is no accounting limit.
     """
     top = min(float(approval_limit), end)
-    start = float(band_start(approval_limit, width, 1))
-    inside = interval_mass(mu, sigma, start, top)
+    start = float(band_start(approval_limit, below, width, 1))
     if not start < top:
         return 0.0
+    inside = interval_mass(mu, sigma, start, top)
     if local:
-        around = interval_mass(mu, sigma, float(band_start(approval_limit, width, 1 + NEIGHBOURS)), top)
-        return max(inside / around, EVEN) if around > 0.0 else EVEN
+        lowest = float(band_start(approval_limit, below, width, 1 + NEIGHBOURS))
+        around, even = interval_mass(mu, sigma, lowest, top), (top - start) / (top - lowest)
+        return max(inside / around, even) if around > 0.0 else even
     whole = interval_mass(mu, sigma, 1.0, end)
     return inside / whole if whole > 0.0 else 0.0
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def next_limit(amount, limits):  # type: ignore[no-untyped-def]
+    """Return the place of the lowest of ascending `limits` above the amount; the last one's where there is none."""
+    j = 0
+    while j < len(limits) - 1 and limits[j] <= amount:
+        j += 1
+    return j

@@ -1,4 +1,4 @@
-"""Modified Benford analysis over postings: every employee's leading digits against the cut-off log-normal law, window by window."""
+"""Modified Benford analysis over postings: evidence against every employee that may be looked at every day."""
 
 from __future__ import annotations
 
@@ -9,30 +9,26 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.benford.explain import explain_look
-from detectors.benford.fold import (
-    BLOCK,
-    COUNT,
-    ENTRY,
-    LARGEST_DETAIL,
-    LIMIT_HIGH,
-    LIMIT_LOW,
-    NO_LIMIT,
-    ROOM,
-    UNITS_A_YEAR,
-    YEAR,
-    fold_postings,
-)
-from detectors.benford.looks import NO_YEAR, first_day
+from detectors.benford.ebh import merge_periods, period_record
+from detectors.benford.evidence import BETS
+from detectors.benford.explain import explain_alarm
+from detectors.benford.fold import LATEST_PERIOD, TOLD_PERIOD, fold_postings
+from detectors.benford.laws import no_laws
+from detectors.benford.periods import period_alarms, period_e_values
+from detectors.benford.pooled import LARGEST_MU, LARGEST_SIGMA, SMALLEST_SIGMA, Population, contribution, merge_contributions
+from detectors.benford.repeats import FILLS
+from detectors.benford.told import DRIVERS, ENTRY, LARGEST_DETAIL, PLACES, REPEATS_PLACE, TRIALS, fresh_counts
+from detectors.benford.verdicts import judge
+from detectors.benford.years import NO_YEAR, UNITS_A_YEAR, first_day, period_before
 from detectors.protocol import Alarms, Build, Columns, Explanation, Ints, Verdicts
-from state.arena import Arena
 from state.keys import KeyIndex
-from state.moments import merge_moments, moments_record, no_moments, standard_deviation
+from state.log_histogram import no_amounts
+from state.moments import no_moments
 from state.slab import Slab
 from state.snapshot import Section, upgraded
 
-SMALLEST_POPULATION = 100  # amounts: with fewer, sd(mu) is above a twentieth of a decade and would shift every employee's law
-LARGEST_MU, SMALLEST_SIGMA, LARGEST_SIGMA = 100.0, 1e-6, 10.0  # decades; below 1e-6 all amounts are alike
+TESTS = ("digits", "onset", "band", "repeats", "period")
+_HALF = math.log(0.5)
 
 
 class BenfordState:
@@ -43,58 +39,79 @@ class BenfordState:
     keys
         Employee → slot.
     rows
-        A row per slot: the open window's counts and what has been looked at.
-    places
-        Where a slot's postings lie in the arena, and the digit law last used for it: no part of the state.
-    arena
-        The open windows' postings: amount, the employee's own number of it, event time, partition and offset of its record.
-    moments
-        Shape (3,): count, mean, sum of squared deviations of log10(amount) of this partition's postings.
+        A row per slot, 6 KiB: what `told` names, the bets of `evidence`, the amounts remembered, the postings that drive a place.
+    moments, histogram, fills
+        What this partition has learned of its own amounts: moments and histogram of those that kept their limit, and postings and
+        repeats by how many amounts were remembered, (2, FILLS).
     population
-        The same of the whole stream, as adopted last; count 0 before.
-    reference
-        Shape (2,): mu, sigma in force; NaN while there is none.
+        The same of the whole stream, as adopted last, and the reference that follows.
+    clock
+        Shape (2,): the latest period of any posting, and the last at whose end employees were compared.
     epoch
-        Counts references, so that a slot's law is known to be out of date.
+        Counts references, so that a law remembered in `whose` and `laws` is known to be out of date; none of the three is kept.
     """
 
-    def __init__(self, key_limit: int, reference: tuple[float, float]) -> None:
+    def __init__(self, key_limit: int, population: Population, distinct: int) -> None:
         self.keys = KeyIndex(key_limit)
-        fresh = np.zeros(8, np.int64)
-        fresh[[LIMIT_LOW, LIMIT_HIGH, YEAR]] = NO_LIMIT, NO_LIMIT, NO_YEAR
-        self.rows = Slab(counts=fresh, observed=np.zeros(9, np.int64), expected=np.zeros(9))
-        self.places = Slab(places=np.zeros(4, np.int64), laws=np.zeros(9))
-        self.arena = Arena(np.int64)
-        self.moments = no_moments()
-        self.population = no_moments()
-        self.reference = np.array(reference)
+        self.rows = Slab(
+            counts=fresh_counts(),
+            hits=np.zeros(PLACES, np.int64),
+            evidence=np.ones((PLACES, BETS)),
+            onset=np.zeros((PLACES - 1, BETS)),
+            expected=np.zeros(PLACES),
+            window=np.zeros(18),
+            late=np.zeros(20),
+            closed=np.zeros(3),
+            recent=np.zeros(distinct, np.int64),
+            driven=np.zeros(PLACES, np.int64),
+            drivers=np.zeros((PLACES, DRIVERS, ENTRY), np.int64),
+        )
+        self.moments, self.histogram, self.fills = no_moments(), no_amounts(), np.zeros((2, FILLS), np.int64)
+        self.population = population
+        self.clock = np.full(2, NO_YEAR, np.int64)
         self.epoch = 1
+        self.whose, self.laws = no_laws()
 
     def fit(self) -> None:
         """Have a row for every slot."""
         self.rows.fit(self.keys.capacity)
-        self.places.fit(self.keys.capacity)
 
 
 class BenfordDetector:
-    """Chi-square of leading digits per employee over tumbling windows, against the cut-off log-normal reference.
+    """Evidence per employee and accounting year: digits, late onset, the band below the approval limit, repeated amounts.
 
     Parameters
     ----------
     alpha
-        Level per employee and accounting year: the probability that an honest employee is ever alerted in a year is at most
-        this. The k-th look of the year is held against α · 6 / (π² k²), which add up to α (Bonferroni over looks).
+        Level per employee and accounting year: the probability that an honest employee is ever alerted in a year is at most this,
+        however often the evidence is looked at. Digits, band and repeats have a third of it each; that of the digits is halved between
+        fraud from the start ("digits") and late fraud ("onset"). None: false_alarms_per_1000_employees_per_year / 1,000.
+    false_alarms_per_1000_employees_per_year
+        The same in units a person can budget; `alpha` goes before it.
+    false_discovery_rate
+        [q] Of the employees named at a period's end, the share that may be honest, in the mean (e-BH).
+    period_months
+        Months of such a period: 1, 2, 3, 4, 6 or 12.
+    tolerance_mu, tolerance_sigma
+        How far an honest employee's own mu and sigma may lie from the population's; decades.
+    band_width
+        [w] The band below an approval limit A is [A (1 − w), A).
+    approval_limits
+        Of postings that name none; minor units, ascending.
+    distinct
+        Amounts remembered of an employee, so that each counts once among his digits.
     window
-        Postings between two looks. Digit 9 leads 1 in 22 amounts, so 110 are the fewest that let every digit lead five; fewer
-        employees would ever be looked at with more.
+        Postings of the tumbling window that `excess_mad` and `cramers_v` describe.
     minimum_expected
-        The fewest postings every possible digit must be expected to lead (Cochran's rule); until then the window goes on, up
-        to four windows' length, after which nothing is tested and a new window begins.
+        The fewest postings every possible digit must be expected to lead before a window is described (Cochran's rule).
+    half_life
+        Postings after which a posting weighs half in the digits "of late".
     quiet_units
-        Alerting looks at most this many apart are one episode. By default one lasts the accounting year: each year's looks are
-        counted from a million of their own.
+        An episode lasts as long: by default to the accounting year's end, unless a verdict closes it. Years' units lie a million apart.
     year_start
-        First day of the accounting year, MM-DD, UTC.
+        First day of the accounting year, MM-DD.
+    utc_offset
+        Minutes by which the accounting clock is ahead of UTC.
     exponent
         Decimal places of the currency's minor unit: an amount is minor units · 10^−exponent.
     key_limit
@@ -105,34 +122,58 @@ class BenfordDetector:
 
     Notes
     -----
-    `score` is the paper's chi-square; its p-value is the chi-square law's with the next term of its expansion (`look_tail`), since
-    at these levels the law alone alerts on honest employees 1.3 to 1.6 times as often as promised.
+    A row's `score` is the most that any of the four tests has, as a share of what its level asks for; an alarm stands where it reaches 1,
+    once a day and test. An alarm's own score is the e-value (for "onset" the Shiryaev–Roberts statistic).
 
-    A window's expected counts add up, posting by posting, what the law then in force expected under that posting's own limit.
-    Counts of unlike postings vary no more than multinomial ones, so a limit or reference that changes inside a window errs to
-    the safe side. A posting above its own limit is left out: the cut-off law is the law of amounts given that they keep it.
+    A new reference or limit starts nothing anew: every posting is bet on under the law in force before it was seen, which is all that
+    the guarantee needs. A posting above its own limit is left out of the digits; the cut-off law is the law of amounts that keep it.
     """
 
     name: ClassVar[str] = "benford"
-    tests: ClassVar[tuple[str, ...]] = ("digits",)
+    tests: ClassVar[tuple[str, ...]] = TESTS
     fields: ClassVar[Mapping[str, type]] = {
-        "amount": np.int64, "limit": np.int64, "approval_limit": np.int64, "partition": np.int64, "offset": np.int64,
+        "amount": np.int64, "limit": np.int64, "approval_limit": np.int64,
+        "upstream": np.int64, "partition": np.int64, "offset": np.int64,
     }  # fmt: skip
-    unit: ClassVar[str] = "look"
+    unit: ClassVar[str] = "day"
     verdict_closes: ClassVar[bool] = True
 
     def __init__(
-        self, *, alpha: float = 0.005, window: int = 110, minimum_expected: float = 5.0, quiet_units: int = UNITS_A_YEAR - 1,
-        year_start: str = "01-01", exponent: int = 2, key_limit: int = 100_000, mu: float | None = None, sigma: float | None = None,
+        self, *, alpha: float | None = None, false_alarms_per_1000_employees_per_year: float = 5.0, false_discovery_rate: float = 0.05,
+        period_months: int = 3, tolerance_mu: float = 0.1, tolerance_sigma: float = 0.06, band_width: float = 0.1,
+        approval_limits: Sequence[int] = (), distinct: int = 256, window: int = 110, minimum_expected: float = 5.0,
+        half_life: float = 700.0, quiet_units: int = UNITS_A_YEAR - 1, year_start: str = "01-01", utc_offset: int = 0, exponent: int = 2,
+        key_limit: int = 100_000, mu: float | None = None, sigma: float | None = None,
     ) -> None:  # fmt: skip
-        if not 0.0 < alpha < 1.0:
+        budget = false_alarms_per_1000_employees_per_year
+        if not 0.0 < budget < 1_000.0:
+            raise ValueError(f"false_alarms_per_1000_employees_per_year = {budget}: wanted a number above 0 and below 1,000")
+        if alpha is not None and not 0.0 < alpha < 1.0:
             raise ValueError(f"alpha = {alpha}: wanted a probability strictly between 0 and 1")
+        if not 0.0 < false_discovery_rate < 1.0:
+            raise ValueError(f"false_discovery_rate = {false_discovery_rate}: wanted a share strictly between 0 and 1")
+        if period_months not in (1, 2, 3, 4, 6, 12):
+            raise ValueError(f"period_months = {period_months}: wanted 1, 2, 3, 4, 6 or 12 months")
+        if not 0.0 <= tolerance_mu <= 1.0:
+            raise ValueError(f"tolerance_mu = {tolerance_mu}: wanted 0 to 1 decades")
+        if not 0.0 <= tolerance_sigma <= 1.0:
+            raise ValueError(f"tolerance_sigma = {tolerance_sigma}: wanted 0 to 1 decades")
+        if not 0.001 <= band_width <= 0.3:
+            raise ValueError(f"band_width = {band_width}: wanted a share of the approval limit, 0.001 to 0.3")
+        if list(approval_limits) != sorted(set(approval_limits)) or any(limit < 2 for limit in approval_limits):
+            raise ValueError(f"approval_limits = {list(approval_limits)}: wanted ascending amounts of 2 minor units and more")
+        if not 1 <= distinct <= 65_536:
+            raise ValueError(f"distinct = {distinct}: wanted 1 to 65,536 amounts")
         if not 10 <= window <= 1_000_000:
             raise ValueError(f"window = {window}: wanted 10 to 1,000,000 postings")
         if not 0.0 < minimum_expected < math.inf:
             raise ValueError(f"minimum_expected = {minimum_expected}: wanted a finite number of postings above 0")
+        if not 1.0 <= half_life < math.inf:
+            raise ValueError(f"half_life = {half_life}: wanted at least 1 posting")
         if quiet_units < 1:
-            raise ValueError(f"quiet_units = {quiet_units}: wanted at least 1 look")
+            raise ValueError(f"quiet_units = {quiet_units}: wanted at least 1 day")
+        if not -1_439 <= utc_offset <= 1_439:
+            raise ValueError(f"utc_offset = {utc_offset}: wanted minutes within a day")
         if not 0 <= exponent <= 8:
             raise ValueError(f"exponent = {exponent}: wanted the decimal places of a minor unit, 0 to 8")
         if key_limit < 1:
@@ -143,45 +184,53 @@ class BenfordDetector:
             raise ValueError(f"mu = {mu}: wanted the mean of log10(amount), within −100 to 100")
         if sigma is not None and not SMALLEST_SIGMA <= sigma <= LARGEST_SIGMA:
             raise ValueError(f"sigma = {sigma}: wanted the standard deviation of log10(amount), 0.000001 to 10")
-        self.alpha, self.window, self.minimum_expected, self.quiet_units = alpha, window, minimum_expected, (quiet_units,) * len(self.tests)
-        self.year_start, self.exponent, self.key_limit = year_start, exponent, key_limit
+        self.alpha = budget / 1_000.0 if alpha is None else alpha
+        self.false_discovery_rate, self.period_months = false_discovery_rate, period_months
+        self.tolerance_mu, self.tolerance_sigma, self.band_width = tolerance_mu, tolerance_sigma, band_width
+        self.approval_limits = np.array(approval_limits, np.int64)
+        self.distinct, self.window, self.minimum_expected, self.half_life = distinct, window, minimum_expected, half_life
+        self.quiet_units = (quiet_units,) * len(self.tests)
+        self.year_start, self.utc_offset, self.exponent, self.key_limit = year_start, utc_offset, exponent, key_limit
         self.mu, self.sigma = mu, sigma
-        self._first_day = first_day(year_start)
+        self._first_day, self._decay = first_day(year_start), math.exp(_HALF / half_life)
 
     def new_state(self) -> BenfordState:
         """A state in which nothing has been seen."""
-        return BenfordState(self.key_limit, self._reference(no_moments()))
+        fixed = (float(self.mu), float(self.sigma)) if self.mu is not None and self.sigma is not None else None
+        population = Population(fixed, (self.tolerance_mu, self.tolerance_sigma), self.exponent)
+        return BenfordState(self.key_limit, population, self.distinct)
 
     def process(self, state: BenfordState, columns: Columns) -> Verdicts:
         """Score first, then learn, one posting at a time, in order."""
         n = len(columns)
         state.fit()
         verdicts = Verdicts.blank(n)
-        verdicts.evidence = {"excess_mad": np.full(n, np.nan), "cramers_v": np.full(n, np.nan)}
-        critical, detail, detail_stop = np.zeros(n, np.bool_), np.zeros(LARGEST_DETAIL), np.zeros(n, np.int64)
-        row = 0
+        told_e, told_window = np.full((4, n), np.nan), np.full((2, n), np.nan)
+        room = 8
+        alarms = Alarms(np.zeros((room, 5), np.int64), np.zeros((room, 4)), np.zeros(room * LARGEST_DETAIL), np.zeros(room, np.int64))
+        row, used, rows, everybody = 0, 0, state.rows, state.population
+        fields = columns.fields
         while True:
-            row = fold_postings(
-                row, columns.slots, columns.at, columns.fields["amount"], columns.fields["limit"],
-                columns.fields["partition"], columns.fields["offset"],
-                state.rows["counts"], state.rows["observed"], state.rows["expected"], state.places["places"], state.places["laws"],
-                state.arena.data, state.arena.header, state.moments, state.reference, state.epoch,
-                float(self.alpha), self.window, float(self.minimum_expected), self._first_day, self.exponent,
-                verdicts.score, verdicts.threshold, verdicts.p_value, verdicts.alert, critical, verdicts.seen,
-                verdicts.needed, verdicts.unit, verdicts.reason, verdicts.evidence["excess_mad"], verdicts.evidence["cramers_v"],
-                detail, detail_stop,
+            row, used = fold_postings(
+                row, columns.slots, columns.at, fields["amount"], fields["limit"], fields["approval_limit"],
+                fields["upstream"], fields["partition"], fields["offset"],
+                rows["counts"], rows["hits"], rows["evidence"], rows["onset"], rows["expected"], rows["window"], rows["late"],
+                rows["closed"], rows["recent"], rows["driven"], rows["drivers"],
+                state.moments, state.histogram, state.fills, state.clock,
+                everybody.reference, everybody.histogram, everybody.fits, everybody.scatters, everybody.repeat_shares,
+                state.epoch, state.whose, state.laws, self.approval_limits,
+                float(self.alpha), self.window, float(self.minimum_expected), self._decay, float(self.band_width),
+                self._first_day, self.period_months, self.utc_offset, self.exponent,
+                verdicts.score, verdicts.threshold, verdicts.p_value, verdicts.alert, verdicts.seen, verdicts.needed, verdicts.unit,
+                verdicts.reason, told_e, told_window, alarms.places, alarms.numbers, alarms.detail, alarms.detail_stop, used,
             )  # fmt: skip
-            used = int(detail_stop[row - 1]) if row else 0
             if row == n:
-                verdicts.alarms = Alarms.of_rows(
-                    verdicts.alert, columns.slots, verdicts.unit, verdicts.score, verdicts.threshold, verdicts.p_value, critical,
-                    detail[:used], detail_stop,
-                )  # fmt: skip
-                return verdicts
-            if used + LARGEST_DETAIL > len(detail):
-                detail = np.concatenate([detail, np.zeros(len(detail) + LARGEST_DETAIL)])
-            else:
-                state.arena.grow(ENTRY * 8 * self.window)
+                break
+            alarms = Alarms(*(_doubled(each) for each in (alarms.places, alarms.numbers, alarms.detail, alarms.detail_stop)))
+        end = int(alarms.detail_stop[used - 1]) if used else 0
+        verdicts.alarms = Alarms(alarms.places[:used], alarms.numbers[:used], alarms.detail[:end], alarms.detail_stop[:used])
+        verdicts.evidence = dict(zip(TESTS, told_e, strict=False)) | {"excess_mad": told_window[0], "cramers_v": told_window[1]}
+        return verdicts
 
     def due(self, state: BenfordState) -> list[Build]:
         """Nothing is ever built."""
@@ -191,87 +240,88 @@ class BenfordDetector:
         """Nothing is ever built."""
 
     def adopt(self, state: BenfordState, inputs: Mapping[str, Any]) -> Alarms:
-        """Take ``{"population": {"n", "mean", "m2"}}``, the merged moments of log10(amount), as the reference from here on.
+        """Take in what a cut brings.
 
-        Fewer than 100 amounts, or amounts that are all alike, make no reference: what was in force stays. Where mu and sigma are
-        settings, nothing adopted changes them.
+        ``{"population": …}``, the merged contributions (the moments n, mean, m2 alone will do): the reference from here on, unless it is
+        fixed by settings. ``{"verdicts": […]}``: what people say of alerts. ``{"period_end": {"period", "threshold", …}}``: who is named
+        at a period's end, once a period.
         """
-        record = inputs.get("population")
-        if record is None or self.mu is not None:
+        if inputs.get("population") is not None and state.population.adopt(inputs["population"]):
+            state.epoch += 1
+        state.fit()
+        for verdict in inputs.get("verdicts") or ():
+            judge(state.rows, int(verdict["slot"]), int(verdict["test"]), str(verdict["verdict"]), int(verdict["last_unit"]))
+        ended = inputs.get("period_end")
+        if ended is None or int(ended["period"]) <= state.clock[TOLD_PERIOD]:
             return Alarms.none()
-        try:
-            population = np.array([float(record["n"]), float(record["mean"]), float(record["m2"])])
-        except (KeyError, TypeError, ValueError):
-            raise ValueError(f"population = {record!r}: wanted the numbers n, mean and m2") from None
-        mu, sigma = self._reference(population)
-        if not (abs(mu) <= LARGEST_MU and SMALLEST_SIGMA <= sigma <= LARGEST_SIGMA):
-            return Alarms.none()
-        state.population = population
-        state.reference = np.array([mu, sigma])
-        state.epoch += 1
-        return Alarms.none()
+        state.clock[TOLD_PERIOD] = int(ended["period"])
+        return period_alarms(
+            state.rows, state.keys.order(), ended, state.population, alpha=self.alpha, exponent=self.exponent, width=self.band_width
+        )
 
     def contribution(self, state: BenfordState) -> Mapping[str, Any] | None:
-        """The partition's own moments of log10(amount in major units), ``{"n", "mean", "m2"}``; None before its first posting."""
-        return moments_record(state.moments) if state.moments[0] > 0 else None
+        """The partition's part of the population, and the e-values at the end of its last period; None before its first posting."""
+        if state.fills[0].sum() == 0:
+            return None
+        state.fit()
+        order = state.keys.order()
+        rows = state.rows
+        part = contribution(
+            state.moments, state.histogram, state.fills, rows["hits"][order, :9], rows["expected"][order, :9],
+            rows["hits"][order, REPEATS_PLACE], rows["counts"][order, TRIALS],
+        )  # fmt: skip
+        over = period_before(int(state.clock[LATEST_PERIOD]), self.period_months)
+        return {**part, "period": period_record(over, period_e_values(rows, order, over), self.false_discovery_rate)}
 
     def merged(self, contributions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """The population of all partitions.
+        """The population of all partitions and, once all have reached the end of a period, who is named at it.
 
         >>> BenfordDetector().merged([{"n": 2, "mean": 2.0, "m2": 2.0}, {"n": 1, "mean": 5.0, "m2": 0.0}])
         {'population': {'n': 3, 'mean': 3.0, 'm2': 8.0}}
         """
-        return {"population": merge_moments(contributions)}
+        inputs: dict[str, Any] = {"population": merge_contributions(contributions)}
+        ended = merge_periods([part["period"] for part in contributions if "period" in part], self.false_discovery_rate)
+        return inputs if ended is None else {**inputs, "period_end": ended}
 
     def forget(self, state: BenfordState, slots: Ints) -> None:
         """Clear the rows of employees that the index has evicted."""
         state.fit()
-        for block, room in state.places["places"][slots][:, [BLOCK, ROOM]].tolist():
-            if room > 0:
-                state.arena.release(block, ENTRY * room)
         state.rows.clear(slots)
-        state.places.clear(slots)
 
     def freeze(self, state: BenfordState) -> dict[str, Section]:
-        """The state in canonical form: employees in the order of their keys, open windows' postings one after another."""
+        """The state in canonical form: employees in the order of their keys."""
         state.fit()
-        order = state.keys.order()
-        arrays: dict[str, NDArray[Any]] = state.rows.freeze(order)
-        arrays["postings"] = state.arena.gather(state.places["places"][order, BLOCK], ENTRY * arrays["counts"][:, COUNT])
-        arrays["moments"], arrays["population"] = state.moments.copy(), state.population.copy()
-        return {"benford.keys": Section(1, state.keys.freeze()), "benford": Section(1, arrays)}
+        arrays: dict[str, NDArray[Any]] = state.rows.freeze(state.keys.order())
+        arrays |= {"moments": state.moments.copy(), "histogram": state.histogram.copy(), "fills": state.fills.copy()}
+        arrays |= {"clock": state.clock.copy(), **state.population.frozen()}
+        return {"benford.keys": Section(1, state.keys.freeze()), "benford": Section(2, arrays)}
 
     def thaw(self, sections: Mapping[str, Section]) -> BenfordState:
         """The state of frozen sections."""
-        keys, section = upgraded("benford.keys", sections["benford.keys"], 1, {}), upgraded("benford", sections["benford"], 1, {})
+        keys, section = upgraded("benford.keys", sections["benford.keys"], 1, {}), upgraded("benford", sections["benford"], 2, {})
         state = self.new_state()
         state.keys = KeyIndex.thaw(dict(keys.arrays), self.key_limit)
         arrays = dict(section.arrays)
-        postings = arrays.pop("postings")
-        state.moments, state.population = arrays.pop("moments"), arrays.pop("population")
-        state.reference = np.array(self._reference(state.population))
+        state.moments, state.histogram, state.fills = arrays.pop("moments"), arrays.pop("histogram"), arrays.pop("fills")
+        state.clock = arrays.pop("clock")
+        state.population.thaw(arrays)
         state.rows.thaw(arrays)
         state.fit()
-        counts = state.rows["counts"][: len(state.keys), COUNT]
-        places = state.places["places"]
-        places[: len(counts), BLOCK] = state.arena.scatter(postings, ENTRY * counts)
-        places[: len(counts), ROOM] = counts
         return state
 
     def state_signature(self) -> dict[str, Any]:
         """The settings that shape the state."""
         return {
-            "window": self.window, "minimum_expected": self.minimum_expected, "year_start": self.year_start, "exponent": self.exponent,
+            "window": self.window, "half_life": self.half_life, "distinct": self.distinct, "band_width": self.band_width,
+            "approval_limits": self.approval_limits.tolist(), "tolerance_mu": self.tolerance_mu, "tolerance_sigma": self.tolerance_sigma,
+            "year_start": self.year_start, "utc_offset": self.utc_offset, "period_months": self.period_months, "exponent": self.exponent,
             "mu": self.mu, "sigma": self.sigma,
         }  # fmt: skip
 
     def explain(self, alarms: Alarms, i: int) -> Explanation:
         """Say why there is the i-th alarm, from the alarms alone."""
-        return explain_look(alarms.detail_of(i))
+        return explain_alarm(alarms.detail_of(i))
 
-    def _reference(self, population: NDArray[np.float64]) -> tuple[float, float]:
-        if self.mu is not None and self.sigma is not None:
-            return float(self.mu), float(self.sigma)
-        if not population[0] >= SMALLEST_POPULATION or not population[2] >= 0.0:
-            return math.nan, math.nan
-        return float(population[1]), standard_deviation(float(population[0]), float(population[2]))
+
+def _doubled(array: NDArray[Any]) -> NDArray[Any]:
+    return np.concatenate([array, np.zeros_like(array)])

@@ -28,22 +28,21 @@ _MEDIANS = np.array([0.454936, 1.386294, 2.365974, 3.356694, 4.351460, 5.348121,
 
 def dispersion_counts(observed: NDArray[np.int64], expected: NDArray[np.float64]) -> list[int]:
     """Return the cells that employees' estimates fall in, of digit counts (employees, 9): CELLS whole numbers, mergeable by adding."""
-    counts = [0] * CELLS
-    for seen, wanted in zip(observed.tolist(), expected.tolist(), strict=True):
-        n = sum(seen)
-        cells = [(o, e) for o, e in zip(seen, wanted, strict=True) if e > 0.0]
-        if n < SMALLEST or len(cells) < 2:
-            continue
-        chi_square = sum((o - e) ** 2 / e for o, e in cells)
-        counts[_cell((chi_square / _MEDIANS[len(cells) - 2] - 1.0) / (n - 1.0))] += n
-        counts[-1] += 1
-    return counts
-
-
-def _cell(rho: float) -> int:
-    if rho < _LOWEST:
-        return 0
-    return min(1 + math.floor(_PER_DECADE * math.log10(rho / _LOWEST)), CELLS - 2)
+    chi_square, possible, n = np.zeros(len(observed)), np.zeros(len(observed), np.int64), np.zeros(len(observed), np.int64)
+    for d in range(9):  # digit by digit: sums in a fixed order
+        can = expected[:, d] > 0.0
+        wanted = np.where(can, expected[:, d], 1.0)
+        chi_square += np.where(can, (observed[:, d] - wanted) ** 2 / wanted, 0.0)
+        possible += can
+        n += observed[:, d]
+    tells = (n >= SMALLEST) & (possible > 1)
+    rho = (chi_square[tells] / _MEDIANS[possible[tells] - 2] - 1.0) / (n[tells] - 1.0)
+    cells = np.floor(_PER_DECADE * np.log10(np.maximum(rho, _LOWEST) / _LOWEST)).astype(np.int64)
+    cells = np.where(rho < _LOWEST, 0, np.minimum(1 + cells, CELLS - 2))
+    counts = np.zeros(CELLS, np.int64)
+    np.add.at(counts, cells, n[tells])
+    counts[-1] = np.count_nonzero(tells)
+    return [int(count) for count in counts]
 
 
 def dispersion(counts: Sequence[int]) -> float:

@@ -40,9 +40,9 @@ def bet(share, hits, others, hit, rho, evidence, onset):  # type: ignore[no-unty
     """Take one posting into the bets on one place: `evidence` the products, `onset` the Shiryaev–Roberts sums, both (BETS,).
 
     `share` is p̄, `hits` and `others` the postings in the place and elsewhere before this one, `hit` whether it fell there, `rho` the
-    correlation between an employee's postings. A share of 0 or 1 leaves nothing to bet on.
+    correlation between an employee's postings. A share of 0 or 1, or a correlation of 1, leaves nothing to bet on.
     """
-    if not 0.0 < share < 1.0:
+    if not 0.0 < share < 1.0 or rho >= 1.0:
         return
     own = rho * hits if hit else rho * others
     honest = (share if hit else 1.0 - share) * (1.0 - rho)

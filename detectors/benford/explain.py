@@ -1,87 +1,170 @@
-"""An alert in words, from the numbers that the fold wrote down at the look."""
+"""An alarm in words an auditor can act on, from the numbers that the fold wrote down at it."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from detectors.benford.fold import DETAIL, ENTRY, NO_LIMIT, SCALARS
+from detectors.benford.told import BAND_PLACE, BAND_TEST, DETAIL, ENTRY, NO_LIMIT, ONSET, PERIOD_TEST, REPEATS_PLACE, REPEATS_TEST, SCALARS
+from detectors.benford.years import UNITS_A_YEAR
 from detectors.protocol import Explanation, Floats
 from detectors.wording import instant
 
 _WHOLE = {
-    "n", "df", "look_of_year", "look", "year", "limit_low", "limit_high", "first_at", "last_at", "left_out", "exponent", "digit", "drivers",
+    "test", "restarts", "year", "period", "postings", "distinct", "fits", "limit_low", "limit_high", "first_at", "last_at", "left_out",
+    "exponent", "df", "place", "hits", "trials", "approval_limit", "drivers", "employees", "taken",
 }  # fmt: skip
+_E_PROCESS = (
+    "an honest employee whose postings follow the reference ever reaches this in an accounting year with probability at most the level,"
+    " however often it is looked at (Ville's inequality)"
+)
+_SHIRYAEV_ROBERTS = (
+    "an honest employee whose postings follow the reference ever crosses the boundary in an accounting year with probability at most"
+    " the level (threshold by simulation; at most 2.3 times the level by theory)"
+)
+_E_BH = "of the employees named at a period's end, at most this share is honest in the mean (e-BH, under any dependence)"
 
 
-def explain_look(detail: Floats) -> Explanation:
-    """Return the sentences and the evidence of an alerting look; `detail` is laid out as `detectors.benford.fold.DETAIL` says."""
-    numbers: dict[str, Any] = {
+def explain_alarm(detail: Floats) -> Explanation:
+    """Return the sentences and the evidence of an alarm; `detail` is laid out as `detectors.benford.told.DETAIL` says."""
+    told: dict[str, Any] = {
         name: int(value) if name in _WHOLE else float(value) for name, value in zip(DETAIL, detail[:SCALARS].tolist(), strict=True)
     }
-    observed = [int(count) for count in detail[SCALARS : SCALARS + 9]]
-    expected = [float(count) for count in detail[SCALARS + 9 : SCALARS + 18]]
-    postings = detail[SCALARS + 18 :].reshape(-1, ENTRY).tolist()
-    money = _Money(numbers["exponent"])
-    n, digit = numbers["n"], numbers["digit"]
-    fewest = min((d for d in range(9) if expected[d] > 0.0), key=lambda d: -_lack(observed[d], expected[d])) + 1
-    reasons = [
-        f"digit {digit} leads {observed[digit - 1]} of {n} amounts where {expected[digit - 1]:.1f} are expected"
-        f" (digit {fewest}: {observed[fewest - 1]}, expected {expected[fewest - 1]:.1f})",
-        f"chi-square {numbers['chi_square']:.1f} on {numbers['df']} degrees of freedom, p = {numbers['p_value']:.2g};"
-        f" look {numbers['look_of_year']} of the accounting year {numbers['year']} is held against {numbers['level']:.2g},"
-        f" a part of {numbers['alpha']:g} for the whole year",
-        f"the amounts, posted {_day(numbers['first_at'])} to {_day(numbers['last_at'])}, were expected to follow {_law(numbers, money)}",
-    ]
-    if numbers["left_out"] > 0:
-        reasons.append(f"{numbers['left_out']} more postings are not in this count: above their own limit, or beyond what the law allows")
+    observed, expected, late, late_expected = (detail[SCALARS + 9 * k : SCALARS + 9 * (k + 1)].tolist() for k in range(4))
+    postings = detail[SCALARS + 36 :].reshape(-1, ENTRY).tolist()
+    money = _Money(told["exponent"])
+    reasons = [_what(told, money), _how_strong(told)]
+    if told["distinct"] > 0 and told["place"] < 9:
+        reasons.append(_digits(told, observed, expected))
+    reasons.append(_against(told, money))
+    if told["left_out"] > 0:
+        reasons.append(f"{told['left_out']} more postings are not in these counts: above their own limit, or beyond what the law allows")
+    driving = [
+        {
+            "amount": money(int(amount)), "posting": int(number), "at": instant(int(at)), "upstream": bool(int(record) % 2),
+            "partition": int(record) // 2, "offset": int(offset),
+        }
+        for amount, number, at, record, offset in postings
+    ]  # fmt: skip
+    guarantee, basis, budget = _promise(told)
     return Explanation(
         tuple(reasons),
         {
-            "alpha": numbers["alpha"],
-            "level": numbers["level"],
-            "look": numbers["look"],
-            "look_of_year": numbers["look_of_year"],
-            "accounting_year": numbers["year"],
-            "observed": observed,
-            "expected": [round(count, 6) for count in expected],
-            "chi_square": numbers["chi_square"],
-            "degrees_of_freedom": numbers["df"],
-            "p_value": numbers["p_value"],
-            "p_value_of_the_paper": numbers["paper_p_value"],
-            "postings": n,
-            "left_out": numbers["left_out"],
-            "mu": numbers["mu"],
-            "sigma": numbers["sigma"],
-            "limit_lowest": None if numbers["limit_low"] == NO_LIMIT else money(numbers["limit_low"]),
-            "limit_highest": None if numbers["limit_high"] == NO_LIMIT else money(numbers["limit_high"]),
-            "first_at": instant(numbers["first_at"]),
-            "last_at": instant(numbers["last_at"]),
-            "excess_mad": numbers["excess_mad"],
-            "cramers_v": numbers["cramers_v"],
-            "digit": digit,
-            "driving_postings": [
-                {"amount": money(int(amount)), "posting": int(number), "at": instant(int(at)), "partition": int(p), "offset": int(o)}
-                for amount, number, at, p, o in postings
-            ],
+            "level": told["level"], "alpha": told["alpha"], "restarts": told["restarts"], "accounting_year": told["year"],
+            "e_value" if told["test"] != ONSET else "shiryaev_roberts": told["e"], "held_against": told["held_against"],
+            "share_suspected": told["size"], "in_place": told["hits"], "of": told["trials"], "expected_in_place": told["expected_hits"],
+            "postings": told["postings"], "distinct_amounts": told["distinct"], "left_out": told["left_out"],
+            "observed": [int(count) for count in observed], "expected": [round(count, 6) for count in expected],
+            "of_late": {
+                "observed": [round(count, 3) for count in late], "expected": [round(count, 3) for count in late_expected],
+                "effective_postings": told["late_n"], "p_value": told["late_p_value"],
+            },
+            "chi_square": told["chi_square"], "degrees_of_freedom": told["df"], "p_value_of_one_look": told["p_value"],
+            "excess_mad": told["excess_mad"], "cramers_v": told["cramers_v"], "digit": told["place"] + 1 if told["place"] < 9 else None,
+            "mu": _number(told["mu"]), "sigma": _number(told["sigma"]), "log_normal_holds": bool(told["fits"]), "scatter": told["rho"],
+            "limit_lowest": _limit(told["limit_low"], money), "limit_highest": _limit(told["limit_high"], money),
+            "approval_limit": _limit(told["approval_limit"], money), "band_width": told["width"],
+            "first_at": instant(told["first_at"]), "last_at": instant(told["last_at"]), "driving_postings": driving,
         },
-        f"the leading digits of a log-normal law with mu = {numbers['mu']:.3f} and sigma = {numbers['sigma']:.3f} (of log10 of the amount,"
-        " whole population), cut off at each posting's accounting limit",
+        _compared_with(told),
+        basis=basis, guarantee=guarantee, budget=budget, unit="employee and accounting year" if told["test"] != PERIOD_TEST else "period",
+    )  # fmt: skip
+
+
+def _what(told: dict[str, Any], money: _Money) -> str:
+    """The finding itself: where too many postings fall."""
+    place, hits, trials, wanted = told["place"], told["hits"], told["trials"], told["expected_hits"]
+    if place == BAND_PLACE:
+        limit, start = money(told["approval_limit"]), money(max(1, math.ceil(told["approval_limit"] * (1.0 - told["width"]))))
+        among = "amounts" if told["fits"] else "amounts near the limit"
+        return f"{hits} of {trials} {among} lie just below the approval limit, from {start} to below {limit}; {wanted:.1f} are expected"
+    if place == REPEATS_PLACE:
+        return f"{hits} of {trials} postings repeat an amount posted before, where {wanted:.1f} do among all employees"
+    finding = f"digit {place + 1} leads {hits} of {trials} distinct amounts where {wanted:.1f} are expected"
+    if told["test"] == ONSET:
+        late = f"the digits have changed of late, best explained by {100 * told['size']:g} % of the postings put where they are since"
+        return f"{late}: {finding} over the whole year"
+    return finding
+
+
+def _how_strong(told: dict[str, Any]) -> str:
+    if told["test"] == PERIOD_TEST:
+        return (
+            f"evidence {told['e']:.3g} at the end of period {told['period'] % UNITS_A_YEAR} of the accounting year {told['year']};"
+            f" {told['taken']} of {told['employees']} employees reach {told['held_against']:.3g}, of whom at most"
+            f" {100 * told['rate']:g} % are honest in the mean"
+        )
+    anew = f", halved {told['restarts']} times by alerts that were cleared" if told["restarts"] else ""
+    of = f"a part of {told['alpha']:g} for the accounting year {told['year']}{anew}"
+    if told["test"] == ONSET:
+        return f"the Shiryaev-Roberts statistic is {told['e']:.3g}; beyond {told['held_against']:.3g} lie {told['level']:.2g}, {of}"
+    return (
+        f"evidence {told['e']:.3g} to 1 that {100 * told['size']:g} % of the postings were put there; {told['held_against']:.3g} is"
+        f" asked for by the level {told['level']:.2g}, {of}"
     )
 
 
-def _lack(observed: int, expected: float) -> float:
-    """How much a digit that leads too seldom adds to chi-square; less than 0 where it leads too often."""
-    return (expected - observed) * abs(expected - observed) / expected
+def _digits(told: dict[str, Any], observed: list[float], expected: list[float]) -> str:
+    most = max(range(9), key=lambda d: _surplus(observed[d], expected[d]))
+    fewest = min(range(9), key=lambda d: _surplus(observed[d], expected[d]))
+    return (
+        f"over {told['distinct']} distinct amounts digit {most + 1} leads too often ({int(observed[most])}, expected {expected[most]:.1f})"
+        f" and digit {fewest + 1} too seldom ({int(observed[fewest])}, expected {expected[fewest]:.1f}); one look's chi-square is"
+        f" {told['chi_square']:.1f} on {told['df']} degrees of freedom, p = {told['p_value']:.2g}, excess MAD {told['excess_mad']:.4f},"
+        f" Cramér's V {told['cramers_v']:.3f}"
+    )
 
 
-def _law(numbers: dict[str, Any], money: _Money) -> str:
-    low, high = numbers["limit_low"], numbers["limit_high"]
-    law = f"a log-normal law with mu = {numbers['mu']:.2f} and sigma = {numbers['sigma']:.2f}"
+def _surplus(observed: float, expected: float) -> float:
+    """How much a digit adds to chi-square, less than 0 where it leads too seldom."""
+    return (observed - expected) * abs(observed - expected) / expected if expected > 0.0 else 0.0
+
+
+def _against(told: dict[str, Any], money: _Money) -> str:
+    when = f"posted {instant(told['first_at'])[:10]} to {instant(told['last_at'])[:10]}"
+    if told["test"] == REPEATS_TEST:
+        return f"compared with how often all employees repeat amounts, who scatter with correlation {told['rho']:.3g}"
+    law = f"a log-normal law with mu = {told['mu']:.2f} and sigma = {told['sigma']:.2f}"
+    if not told["fits"]:
+        law = "the amounts of all employees, which are not log-normal"
+    low, high = told["limit_low"], told["limit_high"]
     if low == NO_LIMIT:
-        return f"{law}; no accounting limit was given"
+        return f"the amounts, {when}, were expected to follow {law}; no accounting limit was given"
     if low == high:
-        return f"{law}, cut off at the accounting limit {money(high)}"
-    return f"{law}, each cut off at its own accounting limit, {money(low)} to {money(high)}"
+        return f"the amounts, {when}, were expected to follow {law}, cut off at the accounting limit {money(high)}"
+    return f"the amounts, {when}, were expected to follow {law}, each cut off at its own accounting limit, {money(low)} to {money(high)}"
+
+
+def _compared_with(told: dict[str, Any]) -> str:
+    if told["test"] == REPEATS_TEST:
+        return "the share of repeated amounts among all employees who had as many amounts to repeat"
+    law = (
+        f"a log-normal law with mu = {told['mu']:.3f} and sigma = {told['sigma']:.3f} (of log10 of the amount, whole population)"
+        if told["fits"]
+        else "the amounts of the whole population"
+    )
+    if told["test"] == BAND_TEST and not told["fits"]:
+        return "the two bands of the same width just below"
+    what = "the band" if told["test"] == BAND_TEST else "leading digits"
+    return f"the law of {what} under {law}, cut off at each posting's accounting limit"
+
+
+def _promise(told: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    """(guarantee, basis, budget) of an alarm."""
+    if told["test"] == PERIOD_TEST:
+        return _E_BH, "e-values at a period's end", {"false_discovery_rate": told["rate"], "per": "period"}
+    budget = {"alpha": told["level"], "of": told["alpha"], "per": "employee and accounting year"}
+    if told["test"] == ONSET:
+        return _SHIRYAEV_ROBERTS, "Shiryaev-Roberts", budget
+    return _E_PROCESS, "e-process", budget
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _limit(minor: int, money: _Money) -> str | None:
+    return None if minor == NO_LIMIT else money(minor)
 
 
 class _Money:
@@ -95,7 +178,3 @@ class _Money:
             return f"{minor:,}"
         whole, rest = divmod(abs(minor), 10**self.exponent)
         return f"{'-' if minor < 0 else ''}{whole:,}.{rest:0{self.exponent}}"
-
-
-def _day(at: int) -> str:
-    return instant(at)[:10]

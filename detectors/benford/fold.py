@@ -7,170 +7,251 @@ import math
 import numpy as np
 from numba import njit
 
+from detectors.benford.band import INSIDE, OUTSIDE, band_of, next_limit
 from detectors.benford.digits import leading_digit
-from detectors.benford.fit import chi_square, chi_square_tail, cramers_v, deviations, look_tail, look_threshold
-from detectors.benford.looks import accounting_year, level_of_look
-from detectors.benford.reference import digit_law
-from detectors.protocol import NO_LOOK, NO_REFERENCE, NOT_TESTABLE
-from state.arena import NO_ROOM, allocate, release
+from detectors.benford.evidence import BETS, bet, mean_of
+from detectors.benford.fit import chi_square, cramers_v, deviations
+from detectors.benford.laws import BAND, HIGHEST, law_of
+from detectors.benford.repeats import fill_of, remember
+from detectors.benford.shiryaev_roberts import boundary
+from detectors.benford.told import (
+    ALARMED,
+    APPROVAL,
+    BAND_PLACE,
+    BAND_TEST,
+    BAND_TRIALS,
+    CLOSED,
+    COUNTS,
+    DIGITS,
+    DISTINCT,
+    DRIVERS,
+    FIRST_AT,
+    HEAD,
+    LARGEST_DETAIL,
+    LAST_AT,
+    LATE_SQUARES,
+    LATE_WEIGHT,
+    LEFT_OUT,
+    LIMIT_HIGH,
+    LIMIT_LOW,
+    NO_LIMIT,
+    ONSET,
+    PERIOD,
+    POSTINGS,
+    REPEATS_PLACE,
+    REPEATS_TEST,
+    RESTARTS,
+    TRIALS,
+    UNIT,
+    WINDOW,
+    YEAR,
+    YEAR_DISTINCT,
+    tell,
+)
+from detectors.benford.years import MINUTE, MINUTES_A_DAY, NO_YEAR, calendar
+from detectors.protocol import NO_REFERENCE
+from state.log_histogram import learn_amount
 from state.moments import learn_moment
 
-FIRST_ROOM = 10  # postings an employee's block holds at first: most employees never fill a window
-GROWTH = 4  # a longer block is this many times as long: two moves to a window, and little left behind of shorter blocks
-ENTRY = 5  # numbers kept of a posting: amount, the employee's own number of it, event time, partition and offset of its record
-LONGEST = 4  # windows: where a digit is still too rare then, nothing is tested and a new window begins
-DRIVERS = 20  # postings named in an alert
-
-# The scalars at the head of an alert's detail; observed counts (9), expected counts (9) and ENTRY numbers a driver follow.
-DETAIL = (
-    "n", "chi_square", "df", "p_value", "paper_p_value", "level", "look_of_year", "look", "year", "alpha", "mu", "sigma",
-    "limit_low", "limit_high", "first_at", "last_at", "excess_mad", "cramers_v", "left_out", "exponent", "digit", "drivers",
-)  # fmt: skip
-SCALARS = len(DETAIL)
-LARGEST_DETAIL = SCALARS + 18 + ENTRY * DRIVERS
-
-NO_LIMIT = -1
-UNITS_A_YEAR = 1_000_000  # a look's unit is 1,000,000 · its accounting year + its number: two years are never one episode
-POSTINGS, COUNT, LEFT_OUT, LIMIT_LOW, LIMIT_HIGH, LOOKS, YEAR, YEAR_LOOKS = range(8)  # columns of `rows`
-BLOCK, ROOM, LAW_LIMIT, LAW_EPOCH = range(4)  # columns of `places`: where things lie, no part of the state
+# Of the year's level: a third each to digits, band and repeats; that of the digits is halved between fraud from the start and late fraud.
+SHARES = (1.0 / 6.0, 1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0)
+CRITICAL_AT = 100.0  # times what the level asks for
+LATEST_PERIOD, TOLD_PERIOD = range(2)  # of a partition: the latest that a posting lay in, the last at whose end employees were compared
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _tell(  # type: ignore[no-untyped-def]
-    detail, used, row, observed, expected, entries, alpha, mu, sigma, exponent, x, df, p, level, excess, effect
-):
-    """Write down what explains an alert; return how much of `detail` is used."""
-    n = row[COUNT]
-    worst, most = 0, -1.0
-    for d in range(9):
-        if expected[d] > 0.0 and observed[d] > expected[d] and (observed[d] - expected[d]) ** 2 / expected[d] > most:
-            worst, most = d, (observed[d] - expected[d]) ** 2 / expected[d]
-    first_at = last_at = entries[2]
-    for i in range(n):
-        first_at = min(first_at, entries[ENTRY * i + 2])
-        last_at = max(last_at, entries[ENTRY * i + 2])
-    drivers = min(observed[worst], DRIVERS)
-    skip = observed[worst] - drivers  # the latest are named
-    head = (
-        float(n), x, float(df), p, chi_square_tail(x, df), level, float(row[YEAR_LOOKS]), float(row[LOOKS]), float(row[YEAR]),
-        alpha, mu, sigma, float(row[LIMIT_LOW]), float(row[LIMIT_HIGH]), float(first_at), float(last_at), excess, effect,
-        float(row[LEFT_OUT]), float(exponent), float(worst + 1), float(drivers),
-    )  # fmt: skip
-    for i in range(SCALARS):
-        detail[used + i] = head[i]
-    used += SCALARS
-    for d in range(9):
-        detail[used + d] = observed[d]
-        detail[used + 9 + d] = expected[d]
-    used += 18
-    for i in range(n):
-        if leading_digit(entries[ENTRY * i]) == worst + 1:
-            if skip > 0:
-                skip -= 1
-                continue
-            for j in range(ENTRY):
-                detail[used + j] = entries[ENTRY * i + j]
-            used += ENTRY
-    return used
+def begin_year(row, hits, evidence, onset, expected, window_counts, late, driven, drivers):  # type: ignore[no-untyped-def]
+    """Begin an accounting year: evidence, counts and levels anew; what amounts are remembered stays, and so does the numbering."""
+    for column in range(COUNTS):
+        if column not in (POSTINGS, YEAR, PERIOD, CLOSED, UNIT, HEAD):
+            row[column] = 0
+    row[LIMIT_LOW], row[LIMIT_HIGH], row[APPROVAL] = NO_LIMIT, NO_LIMIT, NO_LIMIT
+    row[ALARMED : ALARMED + 5] = NO_YEAR
+    evidence[:] = 1.0
+    onset[:] = 0.0
+    hits[:] = 0
+    expected[:] = 0.0
+    window_counts[:] = 0.0
+    late[:] = 0.0
+    driven[:] = 0
+    drivers[:] = 0
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _drive(driven, drivers, place, amount, number, at, record, offset):  # type: ignore[no-untyped-def]
+    """Remember a posting that fell in a place, in place of the oldest of the few."""
+    entry = drivers[place, driven[place] % DRIVERS]
+    entry[0], entry[1], entry[2], entry[3], entry[4] = amount, number, at, record, offset
+    driven[place] += 1
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def fold_postings(  # type: ignore[no-untyped-def]
-    from_row, slots, at, amounts, limits, partitions, offsets, rows, observed, expected, places, laws, data, header, moments,
-    reference, epoch, alpha, window, minimum_expected, year_start, exponent,
-    score, threshold, p_value, alert, critical, seen, needed, unit, reason, excess_mad, effect_size, detail, detail_stop,
+    from_row, slots, at, amounts, limits, approvals, upstream, partitions, offsets,
+    counts, hits, evidence, onset, expected, window_counts, late, closed, recent, driven, drivers,
+    own_moments, own_histogram, own_fills, clock,
+    reference, histogram, fits, rhos, repeat_shares, epoch, whose, laws, listed,
+    alpha, window, minimum_expected, decay, width, year_start, months, utc_offset, exponent,
+    score, threshold, p_value, alert, seen, needed, unit, reason, told_e, told_window, places, numbers, detail, detail_stop, used,
 ):  # fmt: skip
-    """Fold postings from `from_row` on; return the row before which it stopped for want of room in `data` or `detail`.
+    """Fold postings from `from_row` on; return (row before which it stopped for want of room, alarms so far).
 
-    `rows` (keys × 8) and `places` (keys × 4) are int64 with the columns named above; `observed`, `expected`, `laws` are
-    (keys × 9); `data`, `header` the arena of blocks; `reference` = [mu, sigma], NaN while there is none.
+    `counts` to `drivers` are the employees' rows (see `told` for their columns), `own_…` what the partition has learned of its amounts,
+    `reference` to `listed` what is in force. `used` is how many alarms there are already.
 
-    A posting's steps: (1) under the reference in force and its own limit, what was its digit expected to be? (2) count it,
-    (3) is the window full? then look and start anew, (4) the population's moments learn its amount.
+    A posting's steps: (1) is it a new day, period, year? (2) has its amount been seen before? (3) under its own law, which place did it
+    fall in? bet first, count then, (4) which tests have won enough? (5) the population learns.
     """
-    used = detail_stop[from_row - 1] if from_row > 0 else 0
-    mu, sigma = reference[0], reference[1]
+    today, year, period, here = NO_YEAR, NO_YEAR, NO_YEAR, NO_YEAR
+    nothing = np.zeros(BETS)
+    known = reference[0] == reference[0]
     for i in range(from_row, len(slots)):
-        slot = slots[i]
-        row, place = rows[slot], places[slot]
-        amount, limit = amounts[i], max(limits[i], NO_LIMIT)
-        if row[COUNT] == place[ROOM]:
-            longer = FIRST_ROOM
-            while longer <= row[COUNT]:
-                longer *= GROWTH
-            block = allocate(data, header, ENTRY * longer)
-            if block == NO_ROOM:
-                return i
-            if place[ROOM] > 0:
-                for j in range(ENTRY * row[COUNT]):
-                    data[block + j] = data[place[BLOCK] + j]
-                release(data, header, place[BLOCK], ENTRY * place[ROOM])
-            place[BLOCK], place[ROOM] = block, longer
-        if used + LARGEST_DETAIL > len(detail):
-            return i
-
+        room = detail_stop[used - 1] if used > 0 else 0
+        if used + 4 > len(places) or room + 4 * LARGEST_DETAIL > len(detail):
+            return i, used
+        slot, amount, limit = slots[i], amounts[i], max(limits[i], NO_LIMIT)
+        row = counts[slot]
+        day = (at[i] // MINUTE + utc_offset) // MINUTES_A_DAY
+        if day != today:
+            today = day
+            year, period, here = calendar(day, year_start, months)
+        clock[LATEST_PERIOD] = max(clock[LATEST_PERIOD], period)
+        if period > row[PERIOD]:
+            if row[PERIOD] != NO_YEAR:
+                row[CLOSED] = row[PERIOD]
+                closed[slot, 0] = mean_of(evidence[slot, :9])
+                closed[slot, 1] = mean_of(evidence[slot, BAND_PLACE : BAND_PLACE + 1])
+                closed[slot, 2] = mean_of(evidence[slot, REPEATS_PLACE : REPEATS_PLACE + 1])
+            row[PERIOD] = period
+        if year > row[YEAR]:  # a year that is over does not begin again
+            begin_year(
+                row, hits[slot], evidence[slot], onset[slot], expected[slot], window_counts[slot], late[slot], driven[slot], drivers[slot]
+            )
+            row[YEAR] = year
+        row[UNIT] = max(row[UNIT], here)
         row[POSTINGS] += 1
-        reason[i] = NO_LOOK if mu == mu else NO_REFERENCE
-        lawful = mu == mu and amount > 0 and (limit == NO_LIMIT or amount <= limit)
+        record = 2 * partitions[i] + upstream[i]
+
+        repeated = False
+        if amount > 0:
+            fill = fill_of(min(row[HEAD], recent.shape[1]))
+            repeated = remember(recent[slot], row[HEAD], amount)
+            own_fills[0, fill] += 1
+            share = repeat_shares[fill]
+            before = hits[slot, REPEATS_PLACE]
+            bet(share, before, row[TRIALS] - before, repeated, rhos[1], evidence[slot, REPEATS_PLACE], nothing)
+            row[TRIALS] += 1
+            if share == share:
+                expected[slot, REPEATS_PLACE] += share
+            if repeated:
+                own_fills[1, fill] += 1
+                hits[slot, REPEATS_PLACE] += 1
+                _drive(driven[slot], drivers[slot], REPEATS_PLACE, amount, row[POSTINGS], at[i], record, offsets[i])
+            else:
+                row[HEAD] += 1
+
+        lawful, cell, digit, place = known and amount > 0 and (limit == NO_LIMIT or amount <= limit), 0, 0, 0
         if lawful:
-            if place[LAW_EPOCH] != epoch or place[LAW_LIMIT] != limit:
-                # in whole minor units: an amount a stands for [a, a + 1), so a limit M leaves [1, M + 1)
-                digit_law(mu + exponent, sigma, 1.0, np.inf if limit == NO_LIMIT else limit + 1.0, laws[slot])
-                place[LAW_EPOCH], place[LAW_LIMIT] = epoch, limit
+            place = next_limit(amount, listed)
+            cell = law_of(place, reference, epoch, exponent, limit, max(approvals[i], -1), listed, width, histogram, fits, whose, laws)
             digit = leading_digit(amount) - 1
-            # given that an amount is within its limit the cut-off law is its law; beyond it, it is no matter of digits
-            lawful = laws[slot, digit] > 0.0
-        if lawful:
-            entry = place[BLOCK] + ENTRY * row[COUNT]
-            data[entry], data[entry + 1], data[entry + 2] = amount, row[POSTINGS], at[i]
-            data[entry + 3], data[entry + 4] = partitions[i], offsets[i]
-            row[COUNT] += 1
-            observed[slot, digit] += 1
+            lawful = laws[cell, digit] > 0.0  # beyond what the law allows it is no matter of digits
+        if lawful and not repeated:
+            if row[DISTINCT] == 0:
+                row[FIRST_AT] = at[i]
+            row[LAST_AT] = at[i]
             for d in range(9):
-                expected[slot, d] += laws[slot, d]
+                bet(
+                    laws[cell, HIGHEST + d], hits[slot, d], row[DISTINCT] - hits[slot, d], d == digit, rhos[0],
+                    evidence[slot, d], onset[slot, d],
+                )  # fmt: skip
+                expected[slot, d] += laws[cell, d]
+                window_counts[slot, 9 + d] += laws[cell, d]
+                late[slot, d] *= decay
+                late[slot, 9 + d] = late[slot, 9 + d] * decay + laws[cell, d]
+            late[slot, LATE_WEIGHT] = late[slot, LATE_WEIGHT] * decay + 1.0
+            late[slot, LATE_SQUARES] = late[slot, LATE_SQUARES] * decay * decay + 1.0
+            late[slot, digit] += 1.0
+            window_counts[slot, digit] += 1.0
+            hits[slot, digit] += 1
+            row[DISTINCT] += 1
+            row[YEAR_DISTINCT] += 1
+            row[WINDOW] += 1
+            _drive(driven[slot], drivers[slot], digit, amount, row[POSTINGS], at[i], record, offsets[i])
             if limit != NO_LIMIT:
                 row[LIMIT_LOW] = limit if row[LIMIT_LOW] == NO_LIMIT else min(row[LIMIT_LOW], limit)
                 row[LIMIT_HIGH] = max(row[LIMIT_HIGH], limit)
-        elif mu == mu:
+
+            approval, below = approvals[i], 0
+            if approval < 0 and len(listed) > 0:
+                approval = listed[place]
+                below = listed[place - 1] if place > 0 else 0
+            if approval >= 0 and laws[cell, BAND] > 0.0:
+                where = band_of(amount, approval, below, width)
+                if fits or where != OUTSIDE:
+                    before = hits[slot, BAND_PLACE]
+                    bet(
+                        laws[cell, BAND], before, row[BAND_TRIALS] - before, where == INSIDE, rhos[0],
+                        evidence[slot, BAND_PLACE], onset[slot, BAND_PLACE],
+                    )  # fmt: skip
+                    expected[slot, BAND_PLACE] += laws[cell, BAND]
+                    row[BAND_TRIALS] += 1
+                    row[APPROVAL] = approval
+                    if where == INSIDE:
+                        hits[slot, BAND_PLACE] += 1
+                        _drive(driven[slot], drivers[slot], BAND_PLACE, amount, row[POSTINGS], at[i], record, offsets[i])
+            if row[WINDOW] >= window:
+                x, df = chi_square(window_counts[slot, :9], window_counts[slot, 9:18])
+                rarest = np.inf
+                for d in range(9):
+                    if window_counts[slot, 9 + d] > 0.0:
+                        rarest = min(rarest, window_counts[slot, 9 + d])
+                if df > 0 and rarest >= minimum_expected:
+                    found, usual = deviations(window_counts[slot, :9], window_counts[slot, 9:18], row[WINDOW])
+                    told_window[0, i], told_window[1, i] = found - usual, cramers_v(x, row[WINDOW], df)
+                row[WINDOW] = 0
+                window_counts[slot] = 0.0
+        elif known and not lawful:
             row[LEFT_OUT] += 1
 
-        n = row[COUNT]
-        needed[i] = window if n < window else LONGEST * window
-        seen[i] = needed[i] if row[LOOKS] > 0 else n
-        if n >= window and lawful:
-            x, df = chi_square(observed[slot], expected[slot])
-            rarest, rarity = np.inf, 0.0
-            for d in range(9):
-                if expected[slot, d] > 0.0:
-                    rarest = min(rarest, expected[slot, d])
-                    rarity += n / expected[slot, d]
-            over = n >= LONGEST * window
-            if df > 0 and rarest >= minimum_expected:
-                year = accounting_year(at[i], year_start)
-                if year > row[YEAR]:  # a year that is over does not begin again
-                    row[YEAR], row[YEAR_LOOKS] = year, 0
-                row[YEAR_LOOKS] += 1
-                row[LOOKS] += 1
-                level = level_of_look(alpha, row[YEAR_LOOKS])
-                found, usual = deviations(observed[slot], expected[slot], n)
-                score[i], p_value[i], threshold[i] = x, look_tail(x, df, n, rarity), look_threshold(level, df, n, rarity)
-                excess_mad[i], effect_size[i] = found - usual, cramers_v(x, n, df)
-                alert[i], critical[i] = p_value[i] <= level, p_value[i] <= level / 100.0
-                reason[i], seen[i], needed[i] = 0, n, n
-                if alert[i]:
-                    used = _tell(
-                        detail, used, row, observed[slot], expected[slot], data[place[BLOCK] : place[BLOCK] + ENTRY * n],
-                        alpha, mu, sigma, exponent, x, df, p_value[i], level, excess_mad[i], effect_size[i],
+        unit[i] = row[UNIT]
+        seen[i], needed[i] = row[POSTINGS], 1
+        if known:
+            highest = 0.0
+            held_late = boundary(1.0, row[YEAR_DISTINCT])
+            for test in range(4):
+                if test == DIGITS:
+                    e = mean_of(evidence[slot, :9])
+                elif test == ONSET:
+                    e = mean_of(onset[slot])
+                elif test == BAND_TEST:
+                    e = mean_of(evidence[slot, BAND_PLACE : BAND_PLACE + 1])
+                else:
+                    e = mean_of(evidence[slot, REPEATS_PLACE : REPEATS_PLACE + 1])
+                told_e[test, i] = e
+                level = alpha * SHARES[test] / 2.0 ** row[RESTARTS + test]
+                held = held_late / level if test == ONSET else 1.0 / level
+                highest = max(highest, e / held)
+                if e >= held and row[UNIT] > row[ALARMED + test]:
+                    row[ALARMED + test] = row[UNIT]
+                    alert[i] = True
+                    places[used, 0], places[used, 1], places[used, 2], places[used, 3] = i, slot, test, row[UNIT]
+                    places[used, 4] = 1 if e >= CRITICAL_AT * held else 0
+                    numbers[used, 0], numbers[used, 1] = e, held
+                    numbers[used, 2] = min(1.0, held_late / e if test == ONSET else 1.0 / e)
+                    numbers[used, 3] = np.nan if test == ONSET else e
+                    room = tell(
+                        detail, room, test, e, held, alpha, level, reference, fits, rhos[1 if test == REPEATS_TEST else 0], exponent, width,
+                        row, hits[slot], evidence[slot], onset[slot], expected[slot], late[slot], driven[slot], drivers[slot], 0.0, 0, 0,
                     )  # fmt: skip
-                over = True
-            elif over:
-                reason[i] = NOT_TESTABLE
-            if over:
-                row[COUNT], row[LEFT_OUT], row[LIMIT_LOW], row[LIMIT_HIGH] = 0, 0, NO_LIMIT, NO_LIMIT
-                observed[slot] = 0
-                expected[slot] = 0.0
-        unit[i] = UNITS_A_YEAR * max(accounting_year(at[i], year_start), row[YEAR]) + row[LOOKS]
-        detail_stop[i] = used
+                    detail_stop[used] = room
+                    used += 1
+            score[i], threshold[i] = highest, 1.0
+            p_value[i] = min(1.0, alpha / highest) if highest > 0.0 else 1.0
+        else:
+            reason[i] = NO_REFERENCE
+            needed[i] = row[POSTINGS] + 1
         if amount > 0:
-            learn_moment(moments, math.log10(amount) - exponent)
-    return len(slots)
+            learn_moment(own_moments, math.log10(amount) - exponent)
+            learn_amount(own_histogram, amount, limit)
+    return len(slots), used

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 FILLS = 12  # remembered amounts are told apart as 0, 1, 2–3, 4–7, …, 1,024 and more
 SMALLEST_GROUP = 20  # employees: how they scatter cannot be told from fewer
 SMALLEST_FILL = 100  # postings of a fill before its share is used
-REPEATS, POSTINGS, POSTINGS_SQUARED, REPEATS_SQUARED, PRODUCTS, EMPLOYEES = range(6)  # sums over employees
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -52,8 +51,8 @@ def fill_of(remembered):  # type: ignore[no-untyped-def]
 def group_sums(repeats: NDArray[np.int64], postings: NDArray[np.int64]) -> list[int]:
     """Whole-number sums over employees from which `scatter` tells how they differ: they add up over partitions, in any order."""
     tested = postings > 1
-    x, n = repeats[tested].astype(object), postings[tested].astype(object)  # Python's integers: squares add up without end
-    return [int(total) for total in (sum(x), sum(n), sum(n * n), sum(x * x), sum(x * n), len(x))]
+    x, n = repeats[tested], postings[tested]
+    return [int(np.sum(each)) for each in (x, n, n * n, x * x, x * n)] + [len(x)]
 
 
 def scatter(sums: Sequence[int]) -> float:

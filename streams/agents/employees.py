@@ -12,14 +12,25 @@ from streams.records import decode_employees
 def define(settings: Settings) -> Definition:
     """The stream `employees` under these settings."""
     own = settings.benford
+    alpha = own.false_alarms_per_1000_employees_per_year / 1_000.0 if own.alpha is None else own.alpha
     return Definition(
         name="employees",
         detector=BenfordDetector(
             alpha=own.alpha,
+            false_alarms_per_1000_employees_per_year=own.false_alarms_per_1000_employees_per_year,
+            false_discovery_rate=own.false_discovery_rate,
+            period_months=own.period_months,
+            tolerance_mu=own.tolerance_mu,
+            tolerance_sigma=own.tolerance_sigma,
+            band_width=own.band_width,
+            approval_limits=own.approval_limits,
+            distinct=own.distinct,
             window=own.window,
             minimum_expected=own.minimum_expected,
+            half_life=own.half_life,
             quiet_units=own.quiet_units,
             year_start=own.year_start,
+            utc_offset=own.utc_offset,
             exponent=own.exponent,
             key_limit=own.key_limit,
             mu=own.mu,
@@ -28,14 +39,14 @@ def define(settings: Settings) -> Definition:
         decode=lambda chunk: decode_employees(chunk, settings),
         silence=own.silence_seconds,
         promise=Promise(
-            words=f"{100 * own.alpha:.4g} % of employees a year",
-            budget={"alpha": own.alpha, "per": "employee and accounting year"},
-            unit="look",
-            guarantee="an honest employee whose amounts follow the reference is ever alerted in a year with probability at most alpha; "
-            "the k-th look of the year is held against alpha * 6 / (pi^2 * k^2)",
-            basis="paper: chi-square of one window's digits",
+            words=f"{100 * alpha:.4g} % of employees a year",
+            budget={"alpha": alpha, "per": "employee and accounting year"},
+            unit="employee and accounting year",
+            guarantee="an honest employee whose postings follow the reference is ever alerted in a year with probability at most alpha, "
+            "however often the evidence is looked at",
+            basis="e-processes",
         ),
-        rate=own.alpha,
+        rate=alpha,
         scores=own.scores,
         merges=True,
     )

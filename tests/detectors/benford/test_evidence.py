@@ -77,6 +77,7 @@ def test_nothing_is_bet_on_what_is_certain_or_impossible():
     evidence, onset = np.ones((1, BETS)), np.zeros((1, BETS))
     for share in (0.0, 1.0, math.nan):
         bet(share, 3, 4, True, 0.0, evidence[0], onset[0])
+    bet(0.5, 0, 0, True, 1.0, evidence[0], onset[0])
     assert mean_of(evidence) == 1.0
     assert mean_of(onset) == 0.0
 
