@@ -18,9 +18,9 @@ def test_a_record_of_one_patient_is_judged_as_well_as_offline_and_no_change_is_t
 
 
 def test_another_patient_is_learned_and_the_change_told_once(data):
-    (run,) = bars.runs(data, ("mba_803", "mba_805"), (613,), 50_000)
+    (run,) = bars.runs(data, ("mba_803", "mba_805"), (613,))
     (change,) = run.evidence
-    assert abs(change["onset"] - (50_000 - 613)) <= 75
+    assert abs(change["onset"] - (bars.POINTS - 613)) <= 75
     assert run.precision >= 0.9
     assert run.recall >= 0.78
 
