@@ -27,9 +27,14 @@ PARTITIONS = 2
 
 def nilometer(*arguments, **environment):
     """A command of ours in a process of its own, to be waited for or stopped."""
+    return python("-m", "streams.cli.main", *arguments, **environment)
+
+
+def python(*arguments, **environment):
+    """Python in a process of its own, with our packages and the tests'."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
-        [sys.executable, "-m", "streams.cli.main", *arguments],
+        [sys.executable, *arguments],
         env={**os.environ, "PYTHONPATH": path, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -46,9 +51,9 @@ def here(*arguments, code=0, **environment):
     return said.getvalue()
 
 
-def done(process, code=0):
+def done(process, code=0, seconds=60.0):
     """Its output, when it has ended as it should."""
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=seconds)[0]
     assert process.returncode == code, output
     return output
 
