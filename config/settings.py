@@ -36,6 +36,7 @@ def _distinct(names: tuple[str, ...]) -> bool:
     return len(names) > 0 and len(set(names)) == len(names) and all(names)
 
 
+MODELS = ("forest", "naive_bayes", "boosting", "logistic_regression", "nearest_neighbours")  # families of river's
 STREAMS = ("sensors", "cards", "employees", "errors")
 
 
@@ -93,6 +94,10 @@ MODES = Wanted("a list of different names of payment modes, 1 to 64", lambda val
 SHARE = Wanted("a share above 0, at most 1", lambda value: 0.0 < value <= 1.0)
 WEIGHT = Wanted("a number of transactions above 0", lambda value: 0.0 < value < math.inf)
 EXPECTED = Wanted("a number of postings above 0", lambda value: 0.0 < value < math.inf)
+RATE = Wanted("a number above 0, at most 10", lambda value: 0.0 < value <= 10.0)
+CHALLENGERS = Wanted(
+    "a list of different models out of " + ", ".join(MODELS), lambda value: len(set(value)) == len(value) and set(value) <= set(MODELS)
+)
 PER_THOUSAND = Wanted("a number above 0, below 1,000", lambda value: 0.0 < value < 1_000.0)
 HALF_LIFE = Wanted("a number of postings, at least 1", lambda value: 1.0 <= value < math.inf)
 MONTHS = Wanted("1, 2, 3, 4, 6 or 12 months", lambda value: value in (1, 2, 3, 4, 6, 12))
@@ -223,6 +228,10 @@ class Cards(Section, frozen=True, kw_only=True):
     fraud_loss: Annotated[float, COST]
     fraud_loss_share: Annotated[float, COST]
     critical_loss: Annotated[float, COST]
+    label_delay_hours: Annotated[int, whole(1, 8_784, "hours")]
+    relabel_hours: Annotated[int, whole(0, 8_784, "hours")]
+    learning_rate: Annotated[float, RATE]
+    challengers: Annotated[tuple[str, ...], CHALLENGERS]
     ring_limit: Annotated[int, whole(1, 1_000_000, "transactions")]
     calibration: Annotated[int, whole(1, 1_000_000, "scores")]
     exponent: Annotated[int, EXPONENT]

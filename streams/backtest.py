@@ -19,15 +19,16 @@ import pyarrow.parquet as pq
 
 from detectors.protocol import Columns, Ints
 from state.keys import PackedKeys
-from streams import alerts, cuts, scores
+from streams import alerts, cuts, model_files, scores
 from streams.agents.population import HOUR, merged
 from streams.cuts import Cut
 from streams.definitions import Definition
+from streams.model_files import FileTraining, ModelFile
 from streams.partition import Origins, Outcome, Partition, Report, run
 from streams.tabular import TableBatch
 from streams.transport.broker import partition_of_key
 
-WRITTEN = ("scores.parquet", "alerts.jsonl", "cuts.jsonl", "report.json", "employees.parquet")
+WRITTEN = ("scores.parquet", "alerts.jsonl", "cuts.jsonl", model_files.NAME, "report.json", "employees.parquet")
 
 
 class CutRefused(ValueError):
@@ -53,10 +54,18 @@ class Backtest:
     ----------
     given
         The cut log of a live run, by partition; None to adopt at the hours of event time.
+    models
+        The records that these cuts name.
     """
 
     def __init__(
-        self, definition: Definition, out: Path, audit: alerts.Audit, partitions: int = 1, given: dict[int, list[Cut]] | None = None
+        self,
+        definition: Definition,
+        out: Path,
+        audit: alerts.Audit,
+        partitions: int = 1,
+        given: dict[int, list[Cut]] | None = None,
+        models: Path | None = None,
     ) -> None:
         self.definition, self.audit, self.given = definition, audit, given
         self.parts = [definition.partition(number) for number in range(partitions)]
@@ -67,6 +76,11 @@ class Backtest:
         for name in WRITTEN:  # an earlier run's files are not this one's
             (out / name).unlink(missing_ok=True)
         self._out = out
+        self.training: FileTraining | None = None
+        if definition.train is not None and given is None:
+            self.training = FileTraining(definition.train(relabel_hours=0), out)  # a file's labels are never late
+
+        self._resolved = ModelFile(models or Path(model_files.NAME)).resolved if self.training is None else self.training.resolved
         self._alerts = (out / "alerts.jsonl").open("wb")
         self._cuts = (out / "cuts.jsonl").open("wb")
         self._writer: pq.ParquetWriter | None = None
@@ -77,6 +91,8 @@ class Backtest:
     def feed(self, batch: TableBatch) -> None:
         """Fold a batch of rows and write what was said of each."""
         started = time.perf_counter()
+        if self.training is not None and batch.label is not None:
+            self.training.labelled(batch.columns, batch.label[batch.rows] > 0)
         number = self._deal(batch.keys)
         good = np.zeros(len(batch), np.int64) - 1  # place of a row among the good ones
         good[batch.rows] = np.arange(len(batch.rows))
@@ -86,8 +102,8 @@ class Backtest:
             offsets[mine] = part.next + np.arange(len(mine))
         table: dict[str, Any] = {}
         for first, last, new_hour in self._hours(batch):
-            if new_hour:
-                self._adopt_merged(offsets, number, first)
+            if new_hour is not None:
+                self._adopt_new(new_hour)
             for part in self.parts:
                 mine = first + np.flatnonzero(number[first:last] == part.number)
                 if len(mine):
@@ -103,6 +119,8 @@ class Backtest:
             self._write(TableBatch(0, nothing, np.empty(0, np.int64), [], [], None, {}, [], self.definition.name), {})
         self._alerts.close()
         self._cuts.close()
+        if self.training is not None:
+            self.training.close()
         assert self._writer is not None
         self._writer.close()
 
@@ -116,10 +134,10 @@ class Backtest:
                 known[key] = partition_of_key(key, len(self.parts))
         return np.fromiter((0 if key is None else known[key] for key in keys), np.int64, len(keys))
 
-    def _hours(self, batch: TableBatch) -> Iterable[tuple[int, int, bool]]:
-        """Stretches of rows within one hour of event time; event time never goes back."""
-        if not self.definition.merges or self.given is not None or not len(batch.rows):
-            return [(0, len(batch), False)]
+    def _hours(self, batch: TableBatch) -> Iterable[tuple[int, int, int | None]]:
+        """Stretches of rows within one hour of event time, with the hour where a new one begins; event time never goes back."""
+        if not (self.definition.merges or self.training) or self.given is not None or not len(batch.rows):
+            return [(0, len(batch), None)]
         hour = np.full(len(batch), np.iinfo(np.int64).min)
         hour[batch.rows] = batch.columns.at // HOUR
         if self._hour is not None:
@@ -128,17 +146,28 @@ class Backtest:
         starts = np.flatnonzero(np.diff(hour, prepend=hour[0] if self._hour is None else self._hour))
         self._hour = int(hour[-1])
         edges = [0, *starts.tolist(), len(batch)]
-        return [(a, b, a in starts) for a, b in pairwise(edges) if b > a]
+        return [(a, b, int(hour[a]) if a in starts else None) for a, b in pairwise(edges) if b > a]
 
-    def _adopt_merged(self, offsets: Ints, number: Ints, first: int) -> None:
-        inputs = merged(self.definition.detector, [part.detector.contribution(part.state) for part in self.parts])
-        if inputs is None or inputs == self._adopted:
-            return
-        self._adopted = inputs
-        for part in self.parts:
-            cut = Cut(part.number, part.next, inputs)
-            self._cuts.write(cuts.dump(cut) + b"\n")
-            self._tell(part, part.adopt(cut))
+    def _adopt_new(self, hour: int) -> None:
+        """Let every partition adopt what its stream has made by the beginning of an hour."""
+        inputs: dict[str, Any] = {}
+        if self.definition.merges:
+            shared = merged(self.definition.detector, [part.detector.contribution(part.state) for part in self.parts])
+            if shared is not None and shared != self._adopted:
+                self._adopted = shared
+                inputs |= shared
+        if self.training is not None:
+            inputs |= self.training.at(hour)
+        if inputs:
+            for part in self.parts:
+                self._adopt(part, Cut(part.number, part.next, inputs))
+
+    def _adopt(self, part: Partition, cut: Cut) -> None:
+        self._cuts.write(cuts.dump(cut) + b"\n")
+        try:
+            self._tell(part, part.adopt(Cut(cut.partition, cut.n, self._resolved(cut.inputs))))
+        except ValueError as error:
+            raise CutRefused(f"the cut of partition {cut.partition} at {cut.n}: {error}") from error
 
     def _fold(self, part: Partition, batch: TableBatch, mine: Ints, offsets: Ints, good: Ints, table: dict[str, Any]) -> None:
         """Fold rows `mine` of the batch (its good ones), stretch by stretch between the given cuts."""
@@ -146,12 +175,7 @@ class Backtest:
         begin, end = int(offsets[0]), int(offsets[-1]) + 1
         for first, last, adopted in cuts.stretches(begin, end, own):
             for cut in adopted:
-                self._cuts.write(cuts.dump(cut) + b"\n")
-                try:
-                    reports = part.adopt(cut)
-                except ValueError as error:
-                    raise CutRefused(f"the cut of partition {cut.partition} at {cut.n}: {error}") from error
-                self._tell(part, reports)
+                self._adopt(part, cut)
             rows = mine[first - begin : last - begin]
             places = good[rows]
             folded = places >= 0
@@ -162,6 +186,8 @@ class Backtest:
 
     def _keep(self, part: Partition, rows: Ints, columns: Columns, outcome: Outcome, size: int, table: dict[str, Any]) -> None:
         verdicts = outcome.verdicts
+        if self.training is not None:
+            self.training.scored(columns, verdicts)
         for name, column in scores.table_of(columns, verdicts).items():
             if name not in table:
                 table[name] = np.full(size, np.nan) if column.dtype.kind == "f" else np.zeros(size, column.dtype)

@@ -11,6 +11,7 @@ from streams import topics
 from streams.alerts import Promise
 from streams.partition import Outcome, Partition
 from streams.records import Decoded
+from streams.training import Trainer
 from streams.transport.chunk import Chunk
 
 
@@ -57,6 +58,8 @@ class Definition:
         What a key of the state consists of, by name; "key" is the one that people know.
     forward
         What of a folded batch goes on to another of our topics.
+    train
+        Makes what learns from scored events and their late labels, for partitions to adopt; None where nothing does.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Definition:
     merges: bool = False
     parts: Callable[[bytes], dict[str, str]] = only_key
     forward: Callable[[Decoded, Outcome], Iterable[Forwarded]] = nothing_forwarded
+    train: Callable[..., Trainer] | None = None
 
     def partition(self, number: int) -> Partition:
         """A fold of one partition that has seen nothing yet."""

@@ -73,6 +73,10 @@ class Records:
         self._hold(reference, value)
         return reference
 
+    def holds(self, reference: Reference) -> bool:
+        """Whether a record need not be read again."""
+        return reference in self._held
+
     def resolved(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """A cut's inputs, references replaced by what they name.
 
@@ -87,7 +91,7 @@ class Records:
             if reference is None:
                 found[name] = told
                 continue
-            if reference not in self._held:
+            if not self.holds(reference):
                 raise NoSuchRecord(f"{name}: {reference.topic}/{reference.partition} at {reference.offset} has not been read")
             self._held.move_to_end(reference)
             found[name] = self._held[reference][name]
@@ -103,7 +107,7 @@ class Records:
         """
         for name, told in inputs.items():
             reference = as_reference(told)
-            if reference is None or reference in self._held:
+            if reference is None or self.holds(reference):
                 continue
             value = await self._fetch(*reference.place) if self._fetch is not None else None
             if value is None or digest(value) != reference.digest:

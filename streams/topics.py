@@ -41,9 +41,26 @@ def checkpoints(stream: str) -> str:
     return f"nilometer.checkpoints.{stream}"
 
 
+def models(stream: str) -> str:
+    """What is trained for a whole stream, version by version, to be adopted by reference; one partition."""
+    return f"nilometer.models.{stream}"
+
+
 def shared(stream: str) -> str:
     """What partitions give to, and get back from, inputs merged over the whole stream; one partition."""
     return f"nilometer.shared.{stream}"
 
 
-__all__ = ["ALERT_LABELS", "CARD_LABELS", "DEAD_LETTERS", "SOURCES", "alerts", "checkpoints", "cuts", "scores", "shared", "source"]
+__all__ = [
+    "ALERT_LABELS",
+    "CARD_LABELS",
+    "DEAD_LETTERS",
+    "SOURCES",
+    "alerts",
+    "checkpoints",
+    "cuts",
+    "models",
+    "scores",
+    "shared",
+    "source",
+]

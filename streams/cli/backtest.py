@@ -34,6 +34,12 @@ def backtest(
     length: Annotated[int | None, typer.Option(help="Short for sensors.length.")] = None,
     epsilon: Annotated[float | None, typer.Option(help="Short for the stream's epsilon (employees: alpha).")] = None,
     cuts: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="The cut log of a live run, to repeat it exactly.")] = None,
+    models: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="The versions that these cuts name; models.jsonl beside them.")
+    ] = None,
+    label_delay: Annotated[
+        str | None, typer.Option(metavar="TIME", help="How late the file's labels come, as 7d or 36h. Short for cards.label_delay_hours.")
+    ] = None,
     begin: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Measure from this event time on (RFC 3339).")] = None,
     end: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Measure up to this event time (RFC 3339).")] = None,
 ) -> None:
@@ -48,6 +54,10 @@ def backtest(
     if window[0] is not None and window[1] is not None and window[0] > window[1]:
         raise UserError(f"--from = {begin}: wanted a time before --to = {end}")
     overrides: dict[str, Any] = {"sensors.length": length, "streams.partitions": partitions}
+    if label_delay is not None:
+        if stream != "cards":
+            raise UserError(f"--label-delay = {label_delay}: only cards learn from labels")
+        overrides["cards.label_delay_hours"] = _hours(label_delay)
     overrides[{"employees": "benford.alpha", "errors": "calibration.epsilon"}.get(stream, f"{stream}.epsilon")] = epsilon
     settings = settings_of(config, overrides)
     given = None
@@ -67,7 +77,9 @@ def backtest(
     from streams.report import report, write, write_employees
 
     what = definition(stream, settings)
-    test = Backtest(what, out, audit(settings, what), partitions, given)
+    if cuts is not None and models is None:
+        models = cuts.parent / "models.jsonl"
+    test = Backtest(what, out, audit(settings, what), partitions, given, models)
     try:
         _feed(test, stream, file, settings)
     except CutRefused as error:
@@ -108,6 +120,14 @@ def _time(text: str | None, option: str) -> int | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1e6)
+
+
+def _hours(text: str) -> int:
+    """A delay in whole hours."""
+    number, unit = text[:-1], text[-1:]
+    if unit not in "dh" or not number.isdecimal() or int(number) < 1:
+        raise UserError(f"--label-delay = {text}: wanted days or hours, as 7d or 36h")
+    return int(number) * (24 if unit == "d" else 1)
 
 
 def _say(found: dict[str, Any], out: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from config.settings import Settings
-from streams import cuts, topics
+from streams import cuts, scores, topics
 from streams.app import assemble, create_topics
 from streams.cut_log import counting
 from streams.engine import run
@@ -20,7 +20,7 @@ from streams.transport.broker import Broker
 from streams.transport.tail import MemoryLogs
 
 # Said of every event in the score log beside the columns that scores.parquet shares with it.
-COORDINATES = ("stream", "partition", "through", "offset", "index", "key")
+COORDINATES = ("stream", "partition", "through", "offset", "index", "key", *scores.NAMED_BY)
 
 
 @dataclass

@@ -6,13 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from config.load import load
+from config.settings import MODELS
 from detectors.aggregation.features import FEATURES
 from detectors.protocol import Columns, Verdicts
 from state.keys import PackedKeys
 from streams import scores
 from streams.agents.labels import Label, identities_of
 from streams.agents.population import HOUR
-from streams.challengers import by_name
+from streams.challengers import RIVERS, by_name
 from streams.fields import hashes
 from streams.partition import Origins
 from streams.training import Ripening, Rows, Trainer
@@ -257,6 +259,14 @@ def test_challengers_predict_before_they_learn_and_are_measured_beside_the_champ
     assert other.scoreboard._said["naive_bayes"][-1].tolist() == made.scoreboard._said["naive_bayes"][-1].tolist()
     with pytest.raises(ValueError, match="'gradient' is none; wanted some of forest"):
         by_name(["gradient"], NAMES)
+
+
+def test_a_trainers_own_defaults_are_those_of_the_file():
+    cards, ours = load(None, environment={}).cards, Trainer()
+    assert (cards.label_delay_hours, cards.relabel_hours) == (ours.delay_hours, ours.relabel_hours)
+    assert cards.learning_rate == ours.model.rate
+    assert cards.challengers == ()
+    assert tuple(RIVERS) == MODELS
 
 
 def test_bad_settings_are_refused_by_name():
