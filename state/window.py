@@ -36,11 +36,14 @@ Ints = NDArray[np.int64]
 
 # Columns of a key's row in `rings`; after them one head per window. Places count on for ever, the ring's index is place & (room − 1).
 START, ROOM, NEXT, ORIGIN, PLACE_ORIGIN, NEWEST, MASS, LEFT_EARLY, HEADS = range(9)
-# Columns of `sums[slot, window, group]`.
+# Columns of `sums[slot, group, window]`: what one transaction touches lies together.
 COUNT, TIMES, AMOUNTS, AMOUNT_TIMES, AMOUNT_PLACES = range(5)
 SUMS = 5
 
-PARTS = 4  # of a ring's block, `room` elements each: times, amounts, groups, transactions
+# A ring's block: `room` records of TIME, AMOUNT and GROUPS, behind them as many numbers of transactions, which are searched together.
+TIME, AMOUNT, IN_GROUPS = range(3)
+RECORD = 3
+WORDS = RECORD + 1  # of a transaction
 MOST_GROUPS = 62  # bits of a whole number
 SMALLEST_ROOM = 4
 NEVER = np.iinfo(np.int64).min
@@ -51,14 +54,14 @@ _SAFE = 1 << 62
 def _leave(rings, sums, data, slot, window, place):  # type: ignore[no-untyped-def]
     """Take the transaction at `place` out of one window's sums."""
     room = rings[slot, ROOM]
-    at = rings[slot, START] + (place & (room - 1))
-    since = data[at] - rings[slot, ORIGIN]
-    amount = data[at + room]
-    groups = data[at + 2 * room]
+    at = rings[slot, START] + RECORD * (place & (room - 1))
+    since = data[at + TIME] - rings[slot, ORIGIN]
+    amount = data[at + AMOUNT]
+    groups = data[at + IN_GROUPS]
     placed = amount * (place - rings[slot, PLACE_ORIGIN])
-    for group in range(sums.shape[2]):
+    for group in range(sums.shape[1]):
         if groups >> group & 1:
-            s = sums[slot, window, group]
+            s = sums[slot, group, window]
             s[COUNT] -= 1
             s[TIMES] -= since
             s[AMOUNTS] -= amount
@@ -81,21 +84,21 @@ def advance(rings, sums, past, data, spans, slot, now):  # type: ignore[no-untyp
     for window in range(longest + 1):
         edge = now - spans[window]
         head = rings[slot, HEADS + window]
-        while head < end and data[start + (head & (room - 1))] <= edge:
+        while head < end and data[start + RECORD * (head & (room - 1)) + TIME] <= edge:
             _leave(rings, sums, data, slot, window, head)
             if window == longest:
-                here = start + (head & (room - 1))
-                rings[slot, MASS] -= abs(data[here + room])
-                count_groups(past[slot], data[here + 2 * room])
+                here = start + RECORD * (head & (room - 1))
+                rings[slot, MASS] -= abs(data[here + AMOUNT])
+                count_groups(past[slot], data[here + IN_GROUPS])
             head += 1
         rings[slot, HEADS + window] = head
     rings[slot, NEWEST] = now
     moved = now - rings[slot, ORIGIN]
     if moved >= spans[longest]:
         climbed = rings[slot, HEADS + longest] - rings[slot, PLACE_ORIGIN]
-        for window in range(longest + 1):
-            for group in range(sums.shape[2]):
-                s = sums[slot, window, group]
+        for group in range(sums.shape[1]):
+            for window in range(longest + 1):
+                s = sums[slot, group, window]
                 s[TIMES] -= moved * s[COUNT]
                 s[AMOUNT_TIMES] -= moved * s[AMOUNTS]
                 s[AMOUNT_PLACES] -= climbed * s[AMOUNTS]
@@ -110,7 +113,7 @@ def holds(rings, data, spans, slot, transaction):  # type: ignore[no-untyped-def
     first, end = rings[slot, HEADS + len(spans) - 1], rings[slot, NEXT]
     if first == end:
         return False
-    numbers = rings[slot, START] + 3 * room
+    numbers = rings[slot, START] + RECORD * room
     a = first & (room - 1)
     upper = min(a + end - first, room)
     found = 0
@@ -129,14 +132,16 @@ def make_room(rings, data, header, spans, slot, limit):  # type: ignore[no-untyp
     if end - first < room or end - first >= limit:
         return True
     wider = max(2 * room, SMALLEST_ROOM)
-    fresh = allocate(data, header, PARTS * wider)
+    fresh = allocate(data, header, WORDS * wider)
     if fresh == NO_ROOM:
         return False
-    for part in range(PARTS):
-        for place in range(first, end):
-            data[fresh + part * wider + (place & (wider - 1))] = data[start + part * room + (place & (room - 1))]
+    for place in range(first, end):
+        old, new = place & (room - 1), place & (wider - 1)
+        for word in range(RECORD):
+            data[fresh + RECORD * new + word] = data[start + RECORD * old + word]
+        data[fresh + RECORD * wider + new] = data[start + RECORD * room + old]
     if room > 0:
-        release(data, header, start, PARTS * room)
+        release(data, header, start, WORDS * room)
     rings[slot, START] = fresh
     rings[slot, ROOM] = wider
     return True
@@ -156,49 +161,54 @@ def insert(rings, sums, past, data, spans, slot, time, amount, groups, transacti
         first = rings[slot, HEADS + longest]
         if first == end or (end - first < limit and rings[slot, MASS] + abs(amount) <= mass_limit):
             break
-        oldest = start + (first & (room - 1))
-        if time < data[oldest]:
+        oldest = start + RECORD * (first & (room - 1))
+        if time < data[oldest + TIME]:
             rings[slot, LEFT_EARLY] = max(rings[slot, LEFT_EARLY], time)
             count_groups(past[slot], groups)
             return False
-        rings[slot, LEFT_EARLY] = max(rings[slot, LEFT_EARLY], data[oldest])
-        rings[slot, MASS] -= abs(data[oldest + room])
-        count_groups(past[slot], data[oldest + 2 * room])
+        rings[slot, LEFT_EARLY] = max(rings[slot, LEFT_EARLY], data[oldest + TIME])
+        rings[slot, MASS] -= abs(data[oldest + AMOUNT])
+        count_groups(past[slot], data[oldest + IN_GROUPS])
         for window in range(longest + 1):
             if rings[slot, HEADS + window] == first:
                 _leave(rings, sums, data, slot, window, first)
                 rings[slot, HEADS + window] = first + 1
 
-    place = end
-    while place > first and data[start + ((place - 1) & (room - 1))] > time:  # a late one: the newer make way by one place each
+    place, numbers = end, start + RECORD * room
+    while place > first and data[start + RECORD * ((place - 1) & (room - 1)) + TIME] > time:  # a late one: the newer make way
         place -= 1
-        here, above = start + (place & (room - 1)), start + ((place + 1) & (room - 1))
-        for part in range(PARTS):
-            data[above + part * room] = data[here + part * room]
-        for window in range(longest + 1):
-            if place >= rings[slot, HEADS + window]:
-                for group in range(sums.shape[2]):
-                    sums[slot, window, group, AMOUNT_PLACES] += (data[here + 2 * room] >> group & 1) * data[here + room]
-    here = start + (place & (room - 1))
-    data[here] = time
-    data[here + room] = amount
-    data[here + 2 * room] = groups
-    data[here + 3 * room] = transaction
+        old, new = place & (room - 1), (place + 1) & (room - 1)
+        here, above = start + RECORD * old, start + RECORD * new
+        for word in range(RECORD):
+            data[above + word] = data[here + word]
+        data[numbers + new] = data[numbers + old]
+        for group in range(sums.shape[1]):
+            if data[here + IN_GROUPS] >> group & 1:
+                for window in range(longest + 1):
+                    if place >= rings[slot, HEADS + window]:
+                        sums[slot, group, window, AMOUNT_PLACES] += data[here + AMOUNT]
+    here = start + RECORD * (place & (room - 1))
+    data[here + TIME] = time
+    data[here + AMOUNT] = amount
+    data[here + IN_GROUPS] = groups
+    data[numbers + (place & (room - 1))] = transaction
     rings[slot, NEXT] = end + 1
     rings[slot, MASS] += abs(amount)
-    since = time - rings[slot, ORIGIN]
-    for window in range(longest + 1):
-        if time > newest - spans[window]:
-            for group in range(sums.shape[2]):
-                if groups >> group & 1:
-                    s = sums[slot, window, group]
-                    s[COUNT] += 1
-                    s[TIMES] += since
-                    s[AMOUNTS] += amount
-                    s[AMOUNT_TIMES] += amount * since
-                    s[AMOUNT_PLACES] += amount * (place - rings[slot, PLACE_ORIGIN])
-        else:
-            rings[slot, HEADS + window] += 1
+    since, placed = time - rings[slot, ORIGIN], amount * (place - rings[slot, PLACE_ORIGIN])
+    widest = longest + 1  # the windows from here on hold it
+    while widest > 0 and time > newest - spans[widest - 1]:
+        widest -= 1
+    for window in range(widest):
+        rings[slot, HEADS + window] += 1
+    for group in range(sums.shape[1]):
+        if groups >> group & 1:
+            for window in range(widest, longest + 1):
+                s = sums[slot, group, window]
+                s[COUNT] += 1
+                s[TIMES] += since
+                s[AMOUNTS] += amount
+                s[AMOUNT_TIMES] += amount * since
+                s[AMOUNT_PLACES] += placed
     return True
 
 
@@ -217,7 +227,7 @@ class SlidingWindows:
     Attributes
     ----------
     rows
-        Slab with `rings` (int64, a row of `HEADS + windows`), `sums` (int64, windows × groups × 5) and `past` (int64, groups).
+        Slab with `rings` (int64, a row of `HEADS + windows`), `sums` (int64, groups × windows × 5) and `past` (int64, groups).
     mass_limit
         The most that a ring's absolute amounts may add up to; a single amount beyond it counts as this much.
     """
@@ -234,31 +244,27 @@ class SlidingWindows:
         self.mass_limit = _SAFE // int(self.spans[-1])
         ring = np.zeros(HEADS + len(spans), np.int64)
         ring[START], ring[NEWEST], ring[LEFT_EARLY] = -1, NEVER, NEVER
-        self.rows = Slab(rings=ring, sums=np.zeros((len(spans), groups, SUMS), np.int64), past=np.zeros(groups, np.int64))
+        self.rows = Slab(rings=ring, sums=np.zeros((groups, len(spans), SUMS), np.int64), past=np.zeros(groups, np.int64))
         self.arena = Arena(np.int64, 4096)
 
     def grow_arena(self) -> None:
         """After `make_room` has said False: room for the longest ring there may be."""
-        self.arena.grow(PARTS * max(SMALLEST_ROOM, 2 * int(self.rows["rings"][:, ROOM].max(initial=0))))
+        self.arena.grow(WORDS * max(SMALLEST_ROOM, 2 * int(self.rows["rings"][:, ROOM].max(initial=0))))
 
     def clear(self, slots: Ints) -> None:
         """Forget these keys' rings."""
         rings = self.rows["rings"]
         for slot in slots.tolist():
             if rings[slot, ROOM] > 0:
-                self.arena.release(int(rings[slot, START]), PARTS * int(rings[slot, ROOM]))
+                self.arena.release(int(rings[slot, START]), WORDS * int(rings[slot, ROOM]))
         self.rows.clear(slots)
 
     def freeze(self, order: Ints) -> dict[str, NDArray[Any]]:
         """Rows in this order, and their rings oldest to newest, one after another; where a ring lies and how wide it is, is left out."""
         frozen = self.rows.freeze(order)
         rings = frozen["rings"]
-        first, lengths = rings[:, -1], rings[:, NEXT] - rings[:, -1]
-        within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        room = np.repeat(rings[:, ROOM], lengths)
-        index = np.repeat(rings[:, START], lengths) + ((np.repeat(first, lengths) + within) & (room - 1))
-        for part, name in enumerate(_PART_NAMES):
-            frozen[name] = self.arena.data[index + part * room]
+        for name, index in self._places(rings).items():
+            frozen[name] = self.arena.data[index]
         frozen["rings"] = rings.copy()
         frozen["rings"][:, START], frozen["rings"][:, ROOM] = -1, 0
         return frozen
@@ -267,18 +273,25 @@ class SlidingWindows:
         """Take frozen rows as the rows 0 … n − 1, each ring in a block of its own."""
         self.rows.thaw({name: array for name, array in frozen.items() if name not in _PART_NAMES})
         rings = self.rows["rings"][: len(frozen["rings"])]
-        first, lengths = rings[:, -1], rings[:, NEXT] - rings[:, -1]
+        lengths = rings[:, NEXT] - rings[:, -1]
         rooms = np.array([max(SMALLEST_ROOM, 1 << max(0, n - 1).bit_length()) if n else 0 for n in lengths.tolist()], np.int64)
-        used = int(PARTS * rooms.sum())
+        used = int(WORDS * rooms.sum())
         self.arena = Arena(np.int64, max(4096, used))
         self.arena.header[0] = used
         rings[:, ROOM] = rooms
-        rings[:, START] = np.where(rooms > 0, PARTS * (np.cumsum(rooms) - rooms), -1)
+        rings[:, START] = np.where(rooms > 0, WORDS * (np.cumsum(rooms) - rooms), -1)
+        for name, index in self._places(rings).items():
+            self.arena.data[index] = frozen[name]
+
+    def _places(self, rings: Ints) -> dict[str, Ints]:
+        """Where in the arena the parts of these rings' transactions stand, rings one after another, oldest to newest."""
+        first, lengths = rings[:, -1], rings[:, NEXT] - rings[:, -1]
         within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        room = np.repeat(rooms, lengths)
-        index = np.repeat(rings[:, START], lengths) + ((np.repeat(first, lengths) + within) & (room - 1))
-        for part, name in enumerate(_PART_NAMES):
-            self.arena.data[index + part * room] = frozen[name]
+        room, start = np.repeat(rings[:, ROOM], lengths), np.repeat(rings[:, START], lengths)
+        place = (np.repeat(first, lengths) + within) & (room - 1)
+        found = {name: start + RECORD * place + word for word, name in enumerate(_PART_NAMES[:RECORD])}
+        found[_PART_NAMES[RECORD]] = start + RECORD * room + place
+        return found
 
 
 _PART_NAMES = ("times", "amounts", "groups", "transactions")

@@ -59,7 +59,7 @@ class CardsState:
     windows
         Rings and sliding sums (`state.window`).
     cards
-        Slab with `own` (float64, `state.decay`) and `judged` (int64, transactions with a verdict).
+        Slab with `own` (float64, `state.decay`), `paid` (int64, transactions by mode) and `judged` (int64, those with a verdict).
     population
         Counted and adopted.
     shares
@@ -77,7 +77,7 @@ class CardsState:
     def __init__(self, keys: KeyIndex, windows: SlidingWindows, population: Population, features: int, scores: SortedWindow) -> None:
         self.keys = keys
         self.windows = windows
-        self.cards = Slab(own=decay.no_sums(), judged=np.int64(0))
+        self.cards = Slab(own=decay.no_sums(), paid=np.zeros(population.modes, np.int64), judged=np.int64(0))
         self.population = population
         self.shares = KnownShares.none()
         self.model = no_model(features)
@@ -146,7 +146,7 @@ class AggregationDetector:
         epsilon: float = 0.001,
         windows: Sequence[int] = DEFAULT_WINDOWS,
         modes: int | Sequence[str] = DEFAULT_MODES,
-        mode_slots: int = 4,
+        mode_slots: int = 3,
         txgap: str = "paper",
         prior_weight: float = 5.0,
         normal_days: float = 30.0,
@@ -231,8 +231,8 @@ class AggregationDetector:
                 row, columns.at, columns.slots, fields["amount"], fields["mode"], fields["address_match"], fields["credit_limit"],
                 fields["merchant"], fields["transaction"], shape, self._settings, windows.spans,
                 windows.rows["rings"], windows.rows["sums"], windows.rows["past"], windows.arena.data, windows.arena.header,
-                state.cards["own"], state.cards["judged"], population.seen, population.counts, population.curves, population.low,
-                population.numbers, state.shares.merchants, state.shares.shares, state.turned_away,
+                state.cards["own"], state.cards["paid"], state.cards["judged"],
+                population.seen, population.counts, population.curves, population.low, population.numbers, state.shares.merchants, state.shares.shares, state.turned_away,
                 state.scores.ring, state.scores.ordered, state.scores.counts, vectors, floats, integers,
             )  # fmt: skip
             if row == n:
@@ -347,7 +347,7 @@ class AggregationDetector:
         keys = KeyIndex.thaw(dict(upgraded("aggregation.keys", sections["aggregation.keys"], 1, {}).arrays), self.key_limit)
         state = self._state(keys, SortedWindow.thaw({"values": arrays.pop("scores")}, self.calibration))
         state.turned_away = arrays.pop("turned_away").astype(np.int64)
-        state.cards.thaw({name: arrays.pop(name) for name in ("own", "judged")})
+        state.cards.thaw({name: arrays.pop(name) for name in ("own", "paid", "judged")})
         state.pace, state.head = arrays.pop("pace").astype(np.int64), arrays.pop("head").astype(np.int64)
         state.windows.thaw(arrays)
         state.population.thaw(upgraded("aggregation.population", sections["aggregation.population"], 1, {}).arrays)

@@ -47,13 +47,13 @@ def attribute_slot(code, named, slots):  # type: ignore[no-untyped-def]
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def simple_aggregation(sums, slot, window, group):  # type: ignore[no-untyped-def]
     """Eq. (1): the amounts of one group in the window, minor units."""
-    return sums[slot, window, group, AMOUNTS]
+    return sums[slot, group, window, AMOUNTS]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def transaction_gap(rings, sums, slot, window, group, form):  # type: ignore[no-untyped-def]
     """Eq. (3): the amounts weighted by N − i (PAPER) or by i (RECENCY), minor units."""
-    s = sums[slot, window, group]
+    s = sums[slot, group, window]
     origin = rings[slot, PLACE_ORIGIN]
     if form == PAPER:
         return (rings[slot, NEXT] - 1 - origin) * s[AMOUNTS] - s[AMOUNT_PLACES]
@@ -66,21 +66,21 @@ def time_gap(rings, sums, spans, slot, window, group, now):  # type: ignore[no-u
 
     It is the integral of the simple aggregate over all shorter windows: no jump when a transaction leaves.
     """
-    s = sums[slot, window, group]
+    s = sums[slot, group, window]
     return (spans[window] - (now - rings[slot, ORIGIN])) * s[AMOUNTS] + s[AMOUNT_TIMES]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def time_weight(rings, sums, spans, slot, window, group, now):  # type: ignore[no-untyped-def]
     """Σ d − (now − t): the time gap with every amount 1, in seconds; `time_gap` over it is the weighted mean amount."""
-    s = sums[slot, window, group]
+    s = sums[slot, group, window]
     return (spans[window] - (now - rings[slot, ORIGIN])) * s[COUNT] + s[TIMES]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def read(rings, sums, spans, slot, window, group, now, form, out):  # type: ignore[no-untyped-def]
     """Write n, Σ w, SA, TxG, TG of a window and group to `out[0:5]`, as AGGREGATES names them; Σ w is kept to make means of."""
-    out[0] = sums[slot, window, group, COUNT]
+    out[0] = sums[slot, group, window, COUNT]
     out[1] = time_weight(rings, sums, spans, slot, window, group, now)
     out[2] = simple_aggregation(sums, slot, window, group)
     out[3] = transaction_gap(rings, sums, slot, window, group, form)

@@ -71,7 +71,7 @@ from detectors.aggregation.vector import window_features
 from detectors.protocol import JUDGED, LATE, MICROSECONDS, REPEATED
 from state import decay
 from state.sorted_window import below, push
-from state.window import COUNT, LEFT_EARLY, NEVER, NEWEST, advance, holds, insert, make_room
+from state.window import LEFT_EARLY, NEVER, NEWEST, advance, holds, insert, make_room
 
 DAY = 86_400
 MONTH = 30 * DAY
@@ -91,7 +91,7 @@ EPSILON, PRIOR_WEIGHT, RATE, UNUSUAL_RATIO = range(4)
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def score_then_learn(  # type: ignore[no-untyped-def]
     first, at, slots, amount, mode, address_match, credit_limit, merchant, transaction, shape, settings, spans,
-    rings, sums, past, data, header, own, judged, seen, counts, curves, low, normal, merchants, shares, turned_away,
+    rings, sums, past, data, header, own, paid, judged, seen, counts, curves, low, normal, merchants, shares, turned_away,
     ring, ordered, ranked, vectors, floats, integers,
 ):  # fmt: skip
     """Fold events `first` …; return the one to go on with once the arena has grown, or their number.
@@ -102,8 +102,8 @@ def score_then_learn(  # type: ignore[no-untyped-def]
         Whole numbers and others, as named above.
     rings, sums, past, data, header
         `state.window`'s arrays and arena.
-    own, judged
-        A row per card: decayed sums (`state.decay`), and how many transactions were judged.
+    own, paid, judged
+        A row per card: decayed sums (`state.decay`), transactions by mode, and how many were judged.
     seen, counts, curves, low, normal
         What the partition counts for the population, and what was adopted of it (`population`).
     merchants, shares
@@ -149,37 +149,37 @@ def score_then_learn(  # type: ignore[no-untyped-def]
             insert(rings, sums, past, data, spans, slot, now, amount[row], groups, transaction[row], shape[LIMIT], shape[MASS_LIMIT])
             if amount[row] > 0:
                 decay.add_value(card, float(amount[row]), decay.weight_of(card, now, rate))
+            if attribute >= 0:
+                paid[slot, attribute] += 1
             integers[row, REASON] = LATE
             turned_away[0] += 1
             continue
 
         # -- the card's normal
-        paid = float(amount[row])
+        money = float(amount[row])
         gap = now - newest if newest != NEVER else -1
         decay.decay_to(card, now, rate)
-        mean = own_mean(n0, normal[MEDIAN], card[decay.WEIGHT], card[decay.VALUES], paid)
+        mean = own_mean(n0, normal[MEDIAN], card[decay.WEIGHT], card[decay.VALUES], money)
         spread = own_spread(n0, mean, card[decay.WEIGHT], card[decay.VALUES], card[decay.SQUARES])
         usual = usual_gap(n0, normal[USUAL_GAP], card[decay.GAP_WEIGHT], card[decay.GAPS])
-        groups = groups_of(attribute, modes, address_match[row], paid > settings[UNUSUAL_RATIO] * mean)
+        groups = groups_of(attribute, modes, address_match[row], money > settings[UNUSUAL_RATIO] * mean)
 
         # -- surprises
         by_amount, of_anybody, of_card, log_amount, log_ratio = 0.0, 0.0, 0.0, 0.0, 0.0
         if amount[row] > 0:
-            log_amount = math.log(paid)
+            log_amount = math.log(money)
             log_ratio = log_amount - math.log(mean)
             of_anybody = surprise(curves, AMOUNT, log_amount, low)
             of_card = surprise(curves, RATIO, log_ratio, low)
             by_amount = amount_surprise(of_anybody, of_card)
         by_mode, rarity, share = 0.0, 0.0, math.nan
         if attribute >= 0:
-            window = sums[slot, len(spans) - 1]
-            all_own, all_past = 0, 0
+            all_ever, all_past = 0, 0
             for j in range(modes):
-                all_own += past[slot, MODES + j] + window[MODES + j, COUNT]
+                all_ever += paid[slot, j]
                 all_past += past[slot, MODES + j]
             for j in range(modes):
-                own_count = past[slot, MODES + j] + window[MODES + j, COUNT]
-                mode_shares[j] = share_of(normal[MODE_SHARES + j], own_count, all_own, n0)
+                mode_shares[j] = share_of(normal[MODE_SHARES + j], paid[slot, j], all_ever, n0)
             share = mode_shares[attribute]
             by_mode = mode_surprise(attribute, mode_shares)
             rarity = 1.0 - share_of(normal[MODE_SHARES + attribute], past[slot, MODES + attribute], all_past, n0)
@@ -195,13 +195,13 @@ def score_then_learn(  # type: ignore[no-untyped-def]
         vector = vectors[row]
         second = now % DAY
         weekday = (now // DAY + 3) % 7  # 1970 began on a Thursday; Monday is 0
-        vector[AMOUNT_FEATURE] = paid
+        vector[AMOUNT_FEATURE] = money
         vector[LOG_AMOUNT] = log_amount
         vector[NIGHT] = second < 7 * 3_600
         vector[WEEKEND] = weekday >= 5
         vector[ADDRESS_MATCH] = address_match[row] > 0
         vector[ADDRESS_MISMATCH] = address_match[row] == 0
-        vector[LIMIT_SHARE] = paid / credit_limit[row] if credit_limit[row] > 0 else 0.0
+        vector[LIMIT_SHARE] = money / credit_limit[row] if credit_limit[row] > 0 else 0.0
         vector[LOG_GAP] = math.log(1.0 + min(gap if gap >= 0 else MONTH, MONTH))
         vector[SURPRISE_AMOUNT] = by_amount
         vector[SURPRISE_MODE] = by_mode
@@ -209,8 +209,8 @@ def score_then_learn(  # type: ignore[no-untyped-def]
         vector[MODE_RARITY] = rarity
         vector[OWN_COUNT] = card[decay.WEIGHT]
         vector[OWN_MEAN] = mean
-        vector[AMOUNT_RATIO] = paid / mean
-        vector[AMOUNT_Z] = (paid - mean) / spread
+        vector[AMOUNT_RATIO] = money / mean
+        vector[AMOUNT_Z] = (money - mean) / spread
         place = find(merchants, merchant[row]) if merchant[row] >= 0 else -1
         for i in range(shares.shape[1]):
             vector[MERCHANT + i] = shares[place, i] if place >= 0 else 0.0
@@ -246,7 +246,7 @@ def score_then_learn(  # type: ignore[no-untyped-def]
         if amount[row] > 0:
             seen[AMOUNT, bin_of(AMOUNT, log_amount, low)] += 1
             seen[RATIO, bin_of(RATIO, log_ratio, low)] += 1
-            decay.add_value(card, paid, 1.0)
+            decay.add_value(card, money, 1.0)
         if gap >= 0:
             counts[GAP_COUNT] += 1
             counts[GAP_SECONDS] += min(gap, LONGEST_GAP)
@@ -255,5 +255,6 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                 seen[GAP, bin_of(GAP, log_gap_ratio, low)] += 1
         if attribute >= 0:
             counts[MODE_COUNTS + attribute] += 1
+            paid[slot, attribute] += 1
         judged[slot] += 1
     return len(at)

@@ -38,7 +38,7 @@ def window_features(  # type: ignore[no-untyped-def]
         1 − p_c of its mode, and of unusual amounts over the card's mean: what the gated time gaps are multiplied by.
     """
     span = float(spans[window])
-    count = sums[slot, window, ALL, COUNT]
+    count = sums[slot, ALL, window, COUNT]
     time_gaps = time_gap(rings, sums, spans, slot, window, ALL, now)
     weight = time_weight(rings, sums, spans, slot, window, ALL, now)
     out[N] = count
@@ -50,7 +50,7 @@ def window_features(  # type: ignore[no-untyped-def]
     if mode >= 0:
         group = MODES + mode
         gated = time_gap(rings, sums, spans, slot, window, group, now) / span
-        out[N_MODE] = sums[slot, window, group, COUNT]
+        out[N_MODE] = sums[slot, group, window, COUNT]
         out[SA_MODE] = simple_aggregation(sums, slot, window, group)
         out[TG_MODE] = gated
         out[TXGAP_MODE] = transaction_gap(rings, sums, slot, window, group, form)
@@ -60,5 +60,5 @@ def window_features(  # type: ignore[no-untyped-def]
         group = MODES + modes + (MATCH if address_match > 0 else MISMATCH)
         out[TG_MATCH] = time_gap(rings, sums, spans, slot, window, group, now) / span
     group = MODES + modes + UNUSUAL
-    out[N_BIG] = sums[slot, window, group, COUNT]
+    out[N_BIG] = sums[slot, group, window, COUNT]
     out[COND_BIG] = unusual_weight * (time_gap(rings, sums, spans, slot, window, group, now) / span)

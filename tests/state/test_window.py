@@ -211,7 +211,7 @@ def test_a_transaction_belongs_to_as_many_groups_as_it_has_bits():
     assert window.make_room(rows["rings"], windows.arena.data, windows.arena.header, windows.spans, 0, 10)
     groups = 1 | 1 << 7 | 1 << 61
     window.insert(rows["rings"], rows["sums"], rows["past"], windows.arena.data, windows.spans, 0, 5, 3, groups, 1, 10, windows.mass_limit)
-    assert np.flatnonzero(rows["sums"][0, 0, :, window.COUNT]).tolist() == [0, 7, 61]
+    assert np.flatnonzero(rows["sums"][0, :, 0, window.COUNT]).tolist() == [0, 7, 61]
     with pytest.raises(ValueError, match="groups = 63"):
         SlidingWindows((100,), 63)
 
