@@ -19,7 +19,7 @@ def sensor_fields(rng: np.random.Generator, n: int) -> dict[str, np.ndarray[Any,
     for _ in range(int(rng.integers(0, 4))):
         place = int(rng.integers(0, n + 1))
         value[place : place + int(rng.integers(1, 30))] = rng.choice([0.0, 3.0, 1e9, -1e6])
-    return {"value": value}
+    return {"value": value, "class": rng.integers(-1, 2, n)}
 
 
 def card_fields(rng: np.random.Generator, n: int) -> dict[str, np.ndarray[Any, Any]]:

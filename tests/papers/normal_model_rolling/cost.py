@@ -67,7 +67,7 @@ def measured(stumpi: bool = True) -> dict[str, float]:
         updates()
         out["stumpy.stumpi, window 1,000"] = best(updates, 500)
     begun = time.process_time()
-    climb(values[:10_000], Recipe(LENGTH, NORMAL_LENGTH, 0.4, 1, 4096), [], first=0, key_hash=0, triggered=0)
+    climb(values[:10_000], Recipe(LENGTH, NORMAL_LENGTH, 0.4, 1, 4096, LENGTH), [], first=0, key_hash=0, triggered=0)
     out["build from 10,000, s"] = time.process_time() - begun
     return out
 
