@@ -13,9 +13,9 @@ from detectors.normal_model import layout
 from detectors.normal_model.explain import explain
 from detectors.normal_model.fold import ALARMS_FULL, ARENA_FULL, DETAIL_HEAD, DONE, GONE, REGIME_DETAIL, score_then_learn
 from detectors.normal_model.hand_over import put_in_force
+from detectors.normal_model.kinds import MOST_RANKED, REBUILDS, kinds_of, table_of
 from detectors.normal_model.ladder import Built, Recipe, change, climb
-from detectors.normal_model.model import NORMAL_LENGTHS, SAMPLE_RATE
-from detectors.normal_model.rolling import AR_ORDER
+from detectors.normal_model.model import SAMPLE_RATE
 from detectors.normal_model.state import NormalModelState, freeze, thaw
 from detectors.protocol import ROW, SLOT, TEST, UNTIL_HEARD, Alarms, Build, Columns, Explanation, Ints, Verdicts
 from state.keys import KeyIndex
@@ -23,11 +23,6 @@ from state.snapshot import Section
 
 Floats = NDArray[np.float64]
 
-LEAST_WARM_UP = 2000  # readings, and
-WARM_UP = 9  # ℓ_NM: the first rung of the ladder
-REBUILDS = (5000, 10_000)  # readings of a regime: the further rungs
-CALIBRATION = 1000  # readings, at least
-MOST_RANKED = 4096  # scores of either channel that a sensor's conformal set holds at most: 32 KiB
 FIRST_ALARMS = 64  # a batch's alarms that there is room for at first
 
 
@@ -37,7 +32,8 @@ class NormalModelDetector:
     Parameters
     ----------
     length
-        ℓ, readings: about one period, or the length of the anomalies looked for.
+        ℓ, readings: about one period, or the length of the anomalies looked for. "auto": each sensor's own dominant period
+        (`period`), found in its warm-up of 5,000 readings by default; 75 where it has none.
     normal_length
         ℓ_NM, readings; 3ℓ by default (None or 0), as in the paper.
     warm_up
@@ -62,6 +58,9 @@ class NormalModelDetector:
         Alarming blocks of ℓ_NM readings at most so many apart are one episode.
     key_limit
         Sensors that a partition keeps.
+    classes
+        Name and own settings of each class of sensors that differs (those of `Kind`), in the order of the codes in the column
+        ``class``. A sensor is of the class of its first reading.
 
     Notes
     -----
@@ -74,15 +73,15 @@ class NormalModelDetector:
     """
 
     name: ClassVar[str] = "normal_model"
-    tests: ClassVar[tuple[str, ...]] = ("shape", "amplitude", "regime", "silent")
-    fields: ClassVar[Mapping[str, type]] = {"value": np.float64}
+    tests: ClassVar[tuple[str, ...]] = "shape", "amplitude", "regime", "silent"
+    fields: ClassVar[Mapping[str, type]] = {"value": np.float64, "class": np.int64}
     unit: ClassVar[str] = "block"  # of ℓ_NM readings
     verdict_closes: ClassVar[bool] = False
 
     def __init__(
         self,
         *,
-        length: int = 75,
+        length: int | str = 75,
         normal_length: int | None = None,
         warm_up: int | None = None,
         rebuilds: Sequence[int] = REBUILDS,
@@ -96,42 +95,30 @@ class NormalModelDetector:
         silence: float = 20.0,
         quiet_units: int = 3,
         key_limit: int = 100_000,
+        classes: Sequence[tuple[str, Mapping[str, Any]]] = (),
     ) -> None:
-        if not AR_ORDER < length <= MOST_RANKED:
-            raise ValueError(f"length = {length}: wanted between {AR_ORDER + 1} and {MOST_RANKED} readings")
-        normal_length = normal_length or NORMAL_LENGTHS * length
-        if normal_length < length:
-            raise ValueError(f"normal_length = {normal_length}: wanted at least length = {length} readings")
-        warm_up = warm_up or max(LEAST_WARM_UP, WARM_UP * normal_length)
-        if warm_up < 2 * normal_length:
-            raise ValueError(f"warm_up = {warm_up}: wanted at least two windows of normal_length = {normal_length} readings")
-        if any(b <= a for a, b in zip([0, *rebuilds], rebuilds, strict=False)):
-            raise ValueError(f"rebuilds = {list(rebuilds)}: wanted ascending numbers of readings, each once")
-        calibration = calibration or min(max(CALIBRATION, 4 * length), MOST_RANKED)
-        if not length <= calibration <= MOST_RANKED:
-            raise ValueError(f"calibration = {calibration}: wanted between length = {length} and {MOST_RANKED} readings")
-        if not 0.0 < epsilon < 1.0:
-            raise ValueError(f"epsilon = {epsilon}: wanted a probability strictly between 0 and 1")
-        if not 0.0 < sample_rate <= 1.0:
-            raise ValueError(f"sample_rate = {sample_rate}: wanted a share in (0, 1]")
+        common = {
+            "length": length, "normal_length": normal_length, "warm_up": warm_up, "rebuilds": tuple(rebuilds), "calibration": calibration,
+            "epsilon": epsilon, "sample_rate": sample_rate, "centroids": centroids,
+        }  # fmt: skip
+        self.kinds = kinds_of(common, classes)
         for setting, given, least in (
-            ("centroids", centroids, 1), ("hand_over_lag", hand_over_lag, 0), ("hand_over_spread", hand_over_spread, 1),
-            ("quiet_units", quiet_units, 0), ("key_limit", key_limit, 1),
+            ("hand_over_lag", hand_over_lag, 0), ("hand_over_spread", hand_over_spread, 1), ("quiet_units", quiet_units, 0),
+            ("key_limit", key_limit, 1),
         ):  # fmt: skip
             if given < least:
                 raise ValueError(f"{setting} = {given}: wanted a whole number of at least {least}")
         for setting, intervals in (("gap", gap), ("silence", silence)):
             if not 0.0 <= intervals < np.inf:
                 raise ValueError(f"{setting} = {intervals}: wanted a number of usual intervals, 0 for never")
-        self.length, self.normal_length, self.warm_up, self.calibration = length, normal_length, warm_up, calibration
-        self.ladder = np.array([warm_up, *(readings for readings in rebuilds if readings > warm_up)], np.int64)
-        self.epsilon, self.sample_rate, self.centroids = epsilon, sample_rate, centroids
         self.hand_over_lag, self.hand_over_spread = hand_over_lag, hand_over_spread
         self.gap, self.silence, self.key_limit = float(gap), float(silence), key_limit
-        self.quiet_units: tuple[int, ...] = (quiet_units, quiet_units, 0, UNTIL_HEARD)
-        self._recipe = Recipe(length, normal_length, sample_rate, centroids, MOST_RANKED - calibration)
-        self._sizes = np.array([length, normal_length, calibration, hand_over_lag, hand_over_spread], np.int64)
-        self._limits = np.array([epsilon, silence, gap])
+        self.quiet_units: tuple[int, ...] = quiet_units, quiet_units, 0, UNTIL_HEARD
+        self._names = tuple(name for name, _ in classes)
+        self._table = table_of(self.kinds)
+        self._epsilons = np.array([kind.epsilon for kind in self.kinds])
+        self._schedule = np.array([hand_over_lag, hand_over_spread], np.int64)
+        self._limits = np.array([silence, gap])
 
     def new_state(self) -> NormalModelState:
         return NormalModelState(KeyIndex(self.key_limit))
@@ -142,13 +129,16 @@ class NormalModelDetector:
         verdicts = Verdicts.blank(n)
         hardness, loudness = np.full(n, np.nan), np.full(n, np.nan)
         places, numbers, detail_stop = _alarm_room(FIRST_ALARMS)
-        detail = np.empty(4 * (DETAIL_HEAD + 2 * self.length + len(REGIME_DETAIL)))
+        detail = np.empty(4 * (DETAIL_HEAD + 2 * self.kinds[0].longest + len(REGIME_DETAIL)))
+        classes = columns.fields.get("class")
+        classes = np.full(n, -1, np.int64) if classes is None else classes
         ends = np.zeros(2, np.int64)
         row, stopped = 0, ARENA_FULL
         while True:
             row, stopped = score_then_learn(
-                row, columns.first_event, columns.slots, columns.at, columns.fields["value"], state.keys.hashes, self._sizes, self.ladder,
-                self._limits, state.counts, state.clock, rows["whole"], rows["usual"], state.places["where"],
+                row, columns.first_event, columns.slots, columns.at, columns.fields["value"], classes, state.keys.hashes,
+                self._table, self._epsilons, self._schedule, self._limits,
+                state.counts, state.clock, rows["whole"], rows["usual"], state.places["where"],
                 state.arena.data, state.arena.header, verdicts.score, verdicts.threshold, verdicts.p_value, verdicts.alert,
                 verdicts.seen, verdicts.needed, verdicts.unit, verdicts.reason, hardness, loudness,
                 places, numbers, detail, detail_stop, ends,
@@ -185,7 +175,7 @@ class NormalModelDetector:
             or state.rows["whole"][slot, layout.TRIGGERED] != result.triggered
         ):
             return  # the sensor has gone, or has gone and come back
-        put_in_force(state, slot, result, self.ladder, self.calibration)
+        put_in_force(state, slot, result, self.kinds[state.rows["whole"][slot, layout.KIND]].ladder)
 
     def adopt(self, state: NormalModelState, inputs: Mapping[str, Any]) -> Alarms:
         """Nothing from outside bears on a sensor's own model."""
@@ -199,30 +189,26 @@ class NormalModelDetector:
 
     def forget(self, state: NormalModelState, slots: Ints) -> None:
         state.fit()
-        state.forget(slots, self.calibration)
+        state.forget(slots)
 
     def freeze(self, state: NormalModelState) -> dict[str, Section]:
-        return freeze(state, self.calibration)
+        return freeze(state)
 
     def thaw(self, sections: Mapping[str, Section]) -> NormalModelState:
-        return thaw(sections, self.calibration, self.key_limit)
+        return thaw(sections, self.key_limit)
 
     def state_signature(self) -> dict[str, Any]:
         """All but ε and what only shapes alerts."""
-        return {
-            "length": self.length,
-            "normal_length": self.normal_length,
-            "ladder": self.ladder.tolist(),
-            "calibration": self.calibration,
-            "sample_rate": self.sample_rate,
-            "centroids": self.centroids,
+        signature = self.kinds[0].signature() | {
             "hand_over_lag": self.hand_over_lag,
             "hand_over_spread": self.hand_over_spread,
             "gap": self.gap,
         }
+        of_classes = {name: kind.signature() for name, kind in zip(self._names, self.kinds[1:], strict=True)}
+        return signature | ({"classes": of_classes} if of_classes else {})
 
     def explain(self, alarms: Alarms, i: int) -> Explanation:
-        return explain(int(alarms.places[i, TEST]), alarms.detail_of(i), self.epsilon)
+        return explain(int(alarms.places[i, TEST]), alarms.detail_of(i))
 
     def _build(self, state: NormalModelState, slot: int) -> Build:
         if slot not in state.builds:
@@ -233,19 +219,21 @@ class NormalModelDetector:
             many = int(whole[layout.CENTROIDS])
             known = [state.known(int(its[layout.MODEL]), many, length, normal_length)] if many > 0 else []
             first = int(whole[layout.SEEN] - whole[layout.KEPT])
+            kind = self.kinds[whole[layout.KIND]]
+            recipe = Recipe(length, normal_length, kind.sample_rate, kind.centroids, MOST_RANKED - int(whole[layout.WANTED]), kind.longest)
             seed = {"first": first, "key_hash": int(state.keys.hashes[slot]), "triggered": int(whole[layout.TRIGGERED])}
             if whole[layout.TASK] == layout.CHANGE:
                 stored = zip(its[layout.EARLIER :].tolist(), whole[layout.STORED_CENTROIDS :].tolist(), strict=False)
                 known += [state.known(place, count, length, normal_length) for place, count in stored if place >= 0]
-                run = partial(change, stretch, self._recipe, known, **seed)
+                run = partial(change, stretch, recipe, known, **seed)
             else:
-                run = partial(climb, stretch, self._recipe, known, **seed)
+                run = partial(climb, stretch, recipe, known, **seed)
             state.builds[slot] = Build(slot, state.keys.key(slot), first + size, run)
         return state.builds[slot]
 
 
 def _alarm_room(count: int) -> tuple[Ints, Floats, Ints]:
-    return np.empty((count, 5), np.int64), np.empty((count, 4)), np.empty(count, np.int64)
+    return (np.empty((count, 5), np.int64), np.empty((count, 4)), np.empty(count, np.int64))
 
 
 def _in_order_of_keys(alarms: Alarms, keys: KeyIndex) -> None:

@@ -18,20 +18,20 @@ MOST_POINTS = 200  # of each curve in the evidence: two of them, 13 characters a
 NO_PROMISE = "none: this is a change that is told, not a test at a level"
 
 
-def explain(test: int, detail: Floats, epsilon: float) -> Explanation:
+def explain(test: int, detail: Floats) -> Explanation:
     """Explain an alarm of one of the channels shape, amplitude, regime, silent (0 … 3) from its detail (`fold`)."""
     if test == REGIME:
         return _regime(dict(zip(REGIME_DETAIL, detail.tolist(), strict=True)))
     if test == GONE:
         return _silence(dict(zip(SILENCE_DETAIL, detail.tolist(), strict=True)))
-    return _subsequence(test, detail, epsilon)
+    return _subsequence(test, detail)
 
 
-def _subsequence(test: int, detail: Floats, epsilon: float) -> Explanation:
+def _subsequence(test: int, detail: Floats) -> Explanation:
     length = (len(detail) - DETAIL_HEAD) // 2
     numbers = dict(zip(DETAIL, detail.tolist(), strict=False))
     subsequence, nearest = detail[DETAIL_HEAD : DETAIL_HEAD + length], detail[DETAIL_HEAD + length :]
-    ranked = int(numbers["ranked"])
+    ranked, epsilon = int(numbers["ranked"]), numbers["epsilon"]
     sd, spread, floor = numbers["sd"], numbers["spread"], numbers["floor"]
     worst = int(np.argmax(np.abs(subsequence - nearest)))
     started = instant(int(detail[STARTED]))

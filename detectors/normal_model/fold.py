@@ -7,6 +7,7 @@ from numba import njit
 
 from detectors.normal_model import layout
 from detectors.normal_model.amplitude import amplitude
+from detectors.normal_model.kinds import FIRST_RUNG, OF_CALIBRATION, OF_LENGTH, OF_NORMAL_LENGTH, RUNGS
 from detectors.normal_model.ranking import alike, insert, promised, smaller
 from detectors.normal_model.regimes import DECIDED, excess, page_step, trail_size, trail_stride
 from detectors.normal_model.rolling import (
@@ -42,7 +43,7 @@ SECOND = 1e6  # microseconds
 # What an alarm keeps. Of a shape or an amplitude, before the subsequence (ℓ) and the stretch of the model nearest to it (ℓ):
 DETAIL = (
     "distance", "threshold", "mean", "sd", "level", "spread", "floor", "centroid", "offset", "hardness", "p_value", "reading", "ranked",
-    "amplitude", "amplitude_threshold", "amplitude_p_value", "shape_p_value", "excess",
+    "amplitude", "amplitude_threshold", "amplitude_p_value", "shape_p_value", "excess", "epsilon",
 )  # fmt: skip
 STARTED = len(DETAIL)  # and at last the start of the subsequence, microseconds
 DETAIL_HEAD = STARTED + 1
@@ -111,8 +112,15 @@ def tell_silence(row, whole, usual, clock, silence, places, numbers, detail, det
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
+def _wait(key_hash, number, schedule):  # type: ignore[no-untyped-def]
+    """Readings from the trigger of a build to its hand-over: the lag, and the sensor's own part of the spread."""
+    return schedule[0] + np.int64(draw(key_hash, number, SPREAD_BUILDS) % np.uint64(schedule[1]))
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def score_then_learn(  # type: ignore[no-untyped-def]
-    row, first_event, slots, at, values, hashes, sizes, ladder, limits, counts, clock, whole, usual, where, data, header,
+    row, first_event, slots, at, values, classes, hashes, kinds, epsilons, schedule, limits, counts, clock, whole, usual, where,
+    data, header,
     score, threshold, p_value, alert, out_seen, needed, unit, reason, hardness, loudness,
     places, numbers, detail, detail_stop, ends,
 ):  # fmt: skip
@@ -120,12 +128,14 @@ def score_then_learn(  # type: ignore[no-untyped-def]
 
     Parameters
     ----------
-    sizes
-        ℓ and ℓ_NM (0: to be proposed), calibration, lag, spread.
-    ladder
-        Readings of a regime that its models are built from, ascending.
+    classes
+        Place of each reading's class among those with settings of their own; −1 for any other. It counts at a sensor's first reading.
+    kinds, epsilons
+        A row a class, the first for sensors without one: `kinds.table_of`; ε.
+    schedule
+        Lag and spread of hand-overs.
     limits
-        ε, silence and gap in usual intervals (0: none).
+        Silence and gap in usual intervals (0: none).
     counts
         [sensors for which something is being built].
     clock
@@ -135,9 +145,8 @@ def score_then_learn(  # type: ignore[no-untyped-def]
     places … detail_stop, ends
         The alarms so far; ends = [how many, how many numbers of detail].
     """
-    wanted, most, steps = sizes[2], ladder[-1], len(ladder)
-    epsilon, silence, gap = limits[0], limits[1], limits[2]
-    counted, allowed, counted_loud, allowed_loud = np.int64(-1), np.int64(0), np.int64(-1), np.int64(0)
+    silence, gap = limits[0], limits[1]
+    counted_kind, counted, allowed, counted_loud, allowed_loud = np.int64(-1), np.int64(-1), np.int64(0), np.int64(-1), np.int64(0)
     while row < len(slots):
         slot = slots[row]
         mine, its = whole[slot], where[slot]
@@ -171,13 +180,16 @@ def score_then_learn(  # type: ignore[no-untyped-def]
             if ends[0] + 3 > len(places) or ends[1] + 2 * width + len(REGIME_DETAIL) > len(detail):
                 return row, ALARMS_FULL
         if number == 0:
-            mine[layout.LENGTH], mine[layout.NORMAL_LENGTH] = sizes[0], sizes[1]
-            length, normal_length = sizes[0], sizes[1]
-            waits = sizes[3] + np.int64(draw(hashes[slot], ladder[0], SPREAD_BUILDS) % np.uint64(sizes[4]))
-            mine[layout.NEEDED] = ladder[0] + waits + wanted
+            kind = classes[row] + 1 if 0 <= classes[row] < len(kinds) - 1 else 0
+            length, normal_length, warm_up = kinds[kind, OF_LENGTH], kinds[kind, OF_NORMAL_LENGTH], kinds[kind, FIRST_RUNG]
+            mine[layout.KIND], mine[layout.WANTED] = kind, kinds[kind, OF_CALIBRATION]
+            mine[layout.LENGTH], mine[layout.NORMAL_LENGTH] = length, normal_length
+            mine[layout.NEEDED] = warm_up + _wait(hashes[slot], warm_up, schedule) + mine[layout.WANTED]
+        kind, wanted = mine[layout.KIND], mine[layout.WANTED]
+        steps, epsilon = kinds[kind, RUNGS], epsilons[kind]
         out_seen[row] = number
         needed[row] = mine[layout.NEEDED]
-        unit[row] = number // max(normal_length, 1)
+        unit[row] = number // normal_length if normal_length > 0 else 0
         if not finite or not fresh:
             reason[row] = NOT_A_NUMBER if not finite else REPEATED if at[row] == mine[layout.LAST_AT] else LATE
             if not finite and fresh:
@@ -246,10 +258,11 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                     mine[layout.NEWS] = mine[layout.ONSET] = mine[layout.ONSET_AT] = 0
                 if number >= mine[layout.NEEDED]:
                     end = mine[layout.RANKED]
-                    if end != counted:
+                    if end != counted or kind != counted_kind:
                         counted, allowed = end, promised(end, epsilon / 2.0)
-                    if count != counted_loud:
+                    if count != counted_loud or kind != counted_kind:
                         counted_loud, allowed_loud = count, promised(count, epsilon / 2.0)
+                    counted_kind = kind
                     as_high = 1 + end - smaller(data, c, end, judged)
                     as_loud = 1 + count - smaller(data, c_loud, count, loud)
                     threshold[row] = data[c + end - allowed] if allowed > 0 else np.inf
@@ -275,7 +288,7 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                         kept[6], kept[9], kept[10], kept[11] = data[m + FLOOR_AT], hardness[row], p_value[row], number
                         kept[12] = end if test == SHAPE else count
                         kept[13], kept[14], kept[15], kept[16] = loud, loud_threshold, loud_p, shape_p
-                        kept[17] = data[trail - 1]
+                        kept[17], kept[18] = data[trail - 1], epsilon
                         kept[STARTED] = data[live + 4 * length + (number + 1) % length]
                         ends[0], ends[1] = e + 1, used + width
                         detail_stop[e] = ends[1]
@@ -309,18 +322,18 @@ def score_then_learn(  # type: ignore[no-untyped-def]
             task = layout.NONE
             if mine[layout.PAGE] > 0:
                 stretch = number + 1 - mine[layout.ONSET]
-                if stretch >= ladder[0] and (mine[layout.PAGE] >= DECIDED * normal_length or stretch >= most):
+                most = kinds[kind, FIRST_RUNG + steps - 1]
+                if stretch >= kinds[kind, FIRST_RUNG] and (mine[layout.PAGE] >= DECIDED * normal_length or stretch >= most):
                     task = layout.CHANGE
                     stretch = min(stretch, mine[layout.KEPT])
                     for i in range(stretch):
                         data[its[layout.HISTORY] + i] = data[its[layout.HISTORY] + mine[layout.KEPT] - stretch + i]
                     mine[layout.KEPT] = stretch
-            if task == layout.NONE and mine[layout.RUNG] < steps and mine[layout.KEPT] >= ladder[mine[layout.RUNG]]:
+            if task == layout.NONE and mine[layout.RUNG] < steps and mine[layout.KEPT] >= kinds[kind, FIRST_RUNG + mine[layout.RUNG]]:
                 task = layout.LADDER
             if task != layout.NONE:
                 mine[layout.TASK], mine[layout.TRIGGERED], mine[layout.SIZE] = task, first_event + row, mine[layout.KEPT]
-                waits = sizes[3] + np.int64(draw(hashes[slot], number + 1, SPREAD_BUILDS) % np.uint64(sizes[4]))
-                mine[layout.DUE] = number + 1 + waits
+                mine[layout.DUE] = number + 1 + _wait(hashes[slot], number + 1, schedule)
                 if task == layout.CHANGE:
                     mine[layout.NEEDED] = mine[layout.DUE] + wanted
                 counts[0] += 1

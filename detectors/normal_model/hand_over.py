@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from detectors.normal_model import layout
@@ -9,10 +11,9 @@ from detectors.normal_model.ladder import Built
 from detectors.normal_model.ranking import alike
 from detectors.normal_model.rolling import BUILT_FROM, BUILT_TO, TRIED, model_size, refresh
 from detectors.normal_model.state import NormalModelState
-from detectors.protocol import Ints
 
 
-def put_in_force(state: NormalModelState, slot: int, built: Built, ladder: Ints, calibration: int) -> None:
+def put_in_force(state: NormalModelState, slot: int, built: Built, ladder: Sequence[int]) -> None:
     """Judge a sensor by what was built for it, from its next reading on."""
     whole, its, arena = state.rows["whole"][slot], state.places["where"][slot], state.arena
     length, normal_length = built.recipe.length, built.recipe.normal_length
@@ -21,7 +22,7 @@ def put_in_force(state: NormalModelState, slot: int, built: Built, ladder: Ints,
         whole[layout.LENGTH], whole[layout.NORMAL_LENGTH] = length, normal_length
         _begin(state, slot)
     else:
-        arena.release(int(its[layout.CALIBRATION]), 2 * (int(whole[layout.BASE]) + calibration))
+        arena.release(int(its[layout.CALIBRATION]), 2 * int(whole[layout.BASE] + whole[layout.WANTED]))
         if changed:
             _store(state, slot, built)
         else:
@@ -33,10 +34,10 @@ def put_in_force(state: NormalModelState, slot: int, built: Built, ladder: Ints,
     refresh(arena.data, live + int(whole[layout.SEEN]) % length, model, built.model.centroids, length, normal_length)
     arena.data[live + 5 * length : live + layout.live_size(length, normal_length)] = 0.0
 
-    base = len(built.distances)
-    its[layout.CALIBRATION] = start = arena.allocate(2 * (base + calibration))
+    base, wanted = len(built.distances), int(whole[layout.WANTED])
+    its[layout.CALIBRATION] = start = arena.allocate(2 * (base + wanted))
     arena.data[start : start + base] = built.distances
-    arena.data[start + base + calibration : start + 2 * base + calibration] = built.amplitudes
+    arena.data[start + base + wanted : start + 2 * base + wanted] = built.amplitudes
     whole[layout.BASE], whole[layout.HELD], whole[layout.RANKED] = base, 0, alike(arena.data, start, base, length)
 
     climbed = int(block[BUILT_TO] - block[BUILT_FROM]) if built.earlier >= 0 else int(whole[layout.SIZE])

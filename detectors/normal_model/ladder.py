@@ -12,7 +12,7 @@ the better of them .982 / .964 and .970 / .957; 803 and 805 do not care.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from detectors.hardness.null_models import fit_autoregression
 from detectors.normal_model.amplitude import window_amplitudes
 from detectors.normal_model.join import join_distances
-from detectors.normal_model.model import build_normal_model
+from detectors.normal_model.kinds import FALLBACK, SHORTEST
+from detectors.normal_model.model import NORMAL_LENGTHS, build_normal_model
+from detectors.normal_model.period import propose_length
 from detectors.normal_model.regimes import far_line
 from detectors.normal_model.rolling import (
     AR,
@@ -43,13 +45,26 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How models are built: ℓ, ℓ_NM, the candidates' share r, most centroids, and most scores handed over for the conformal set."""
+    """How models are built.
+
+    Attributes
+    ----------
+    length, normal_length
+        ℓ and ℓ_NM; 0 where they are still to be found.
+    sample_rate, centroids
+        r, the candidates' share of a stretch, and the most centroids kept.
+    most_scores
+        Scores handed over for the conformal set, at most.
+    longest
+        The greatest ℓ that may be found.
+    """
 
     length: int
     normal_length: int
     sample_rate: float
     centroids: int
     most_scores: int
+    longest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +116,9 @@ def climb(stretch: Floats, recipe: Recipe, known: Sequence[Known], *, first: int
     first
         The sensor's own number of the first of them.
     """
+    if recipe.length == 0:
+        length = propose_length(stretch, min(SHORTEST, recipe.longest), recipe.longest).length or min(FALLBACK, recipe.longest)
+        recipe = replace(recipe, length=length, normal_length=NORMAL_LENGTHS * length)
     found, distances = _built(stretch, recipe, first, key_hash)
     tried = np.nan
     for in_force in known:

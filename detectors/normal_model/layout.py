@@ -9,6 +9,8 @@ STORED_MOST = 3  # models of earlier regimes that a sensor keeps
 # Whole numbers of a sensor (`rows["whole"]`), all of them state:
 (
     SEEN,  # readings folded
+    KIND,  # its class, when it was first heard: a row of `kinds.table_of`
+    WANTED,  # scores that are added to a conformal set after a model is in force
     LAST_AT,  # time of the latest, microseconds
     LENGTH,  # ℓ, 0 while it is still to be proposed
     NORMAL_LENGTH,  # ℓ_NM
@@ -31,7 +33,7 @@ STORED_MOST = 3  # models of earlier regimes that a sensor keeps
     NEWS,  # a change of regime is to be told: 1 a new model, 2 an earlier one taken back
     STORED,  # models of earlier regimes, the one left longest ago first
     STORED_CENTROIDS,  # of each of them (three columns)
-) = range(23)
+) = range(25)
 HEARD = STORED_CENTROIDS + STORED_MOST  # the partition's lived time when it was last heard
 SILENT = HEARD + 1  # 1: said to be silent, and not heard since
 WHOLE = SILENT + 1

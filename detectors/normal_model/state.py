@@ -70,7 +70,7 @@ class NormalModelState:
             self.arena.release(int(its[layout.HISTORY]), int(its[layout.ROOM]))
         its[layout.HISTORY], its[layout.ROOM] = -1, 0
 
-    def forget(self, slots: Ints, calibration: int) -> None:
+    def forget(self, slots: Ints) -> None:
         """Give back the blocks of these sensors and clear their rows."""
         arena = self.arena
         for slot in slots.tolist():
@@ -81,7 +81,7 @@ class NormalModelState:
             if whole[layout.CENTROIDS] > 0:
                 arena.release(int(its[layout.LIVE]), layout.live_size(length, normal_length))
                 arena.release(int(its[layout.MODEL]), model_size(length, normal_length, int(whole[layout.CENTROIDS])))
-                arena.release(int(its[layout.CALIBRATION]), 2 * (int(whole[layout.BASE]) + calibration))
+                arena.release(int(its[layout.CALIBRATION]), 2 * int(whole[layout.BASE] + whole[layout.WANTED]))
             for i in range(int(whole[layout.STORED])):
                 arena.release(int(its[layout.EARLIER + i]), model_size(length, normal_length, int(whole[layout.STORED_CENTROIDS + i])))
             self.builds.pop(slot, None)
@@ -89,11 +89,8 @@ class NormalModelState:
         self.places.clear(slots)
 
 
-def freeze(state: NormalModelState, calibration: int) -> dict[str, Section]:
-    """Return the state in canonical form: sensors by key, rings from the oldest reading to the latest, models without what follows.
-
-    `calibration`: scores that are added to a conformal set.
-    """
+def freeze(state: NormalModelState) -> dict[str, Section]:
+    """Return the state in canonical form: sensors by key, rings from the oldest reading to the latest, models without what follows."""
     state.fit()
     order = state.keys.order()
     parts: dict[str, list[Floats]] = {name: [np.zeros(0)] for name in ("histories", "rings", "models", "conformal")}
@@ -113,7 +110,7 @@ def freeze(state: NormalModelState, calibration: int) -> dict[str, Section]:
             data[live + 5 * length : live + layout.live_size(length, normal_length)],
         ]
         base, held, conformal = int(whole[layout.BASE]), int(whole[layout.HELD]), int(its[layout.CALIBRATION])
-        loud = conformal + base + calibration
+        loud = conformal + base + int(whole[layout.WANTED])
         parts["conformal"] += [data[conformal : conformal + base + held], data[loud : loud + base + held]]
         for place, centroids, live_model in _models(whole, its):
             parts["models"] += _model_parts(data, place, centroids, length, normal_length, live_model)
@@ -123,7 +120,7 @@ def freeze(state: NormalModelState, calibration: int) -> dict[str, Section]:
     return {"normal_model.keys": Section(1, state.keys.freeze()), "normal_model": Section(VERSION, arrays)}
 
 
-def thaw(sections: Mapping[str, Section], calibration: int, key_limit: int) -> NormalModelState:
+def thaw(sections: Mapping[str, Section], key_limit: int) -> NormalModelState:
     """Return the state of frozen sections."""
     arrays: dict[str, NDArray[Any]] = dict(upgraded("normal_model", sections["normal_model"], VERSION, {}).arrays)
     histories, rings, models, conformal = (_Reader(arrays.pop(name)) for name in ("histories", "rings", "models", "conformal"))
@@ -147,10 +144,10 @@ def thaw(sections: Mapping[str, Section], calibration: int, key_limit: int) -> N
         readings, residuals, times = (np.roll(rings.take(length), head) for _ in range(3))
         trail = rings.take(layout.live_size(length, normal_length) - 5 * length)
         its[layout.LIVE] = arena.store(np.concatenate([readings, readings, residuals, residuals, times, trail]))
-        base, held = int(whole[layout.BASE]), int(whole[layout.HELD])
-        its[layout.CALIBRATION] = arena.allocate(2 * (base + calibration))
+        base, held, wanted = int(whole[layout.BASE]), int(whole[layout.HELD]), int(whole[layout.WANTED])
+        its[layout.CALIBRATION] = arena.allocate(2 * (base + wanted))
         _put(arena, int(its[layout.CALIBRATION]), conformal.take(base + held))
-        _put(arena, int(its[layout.CALIBRATION]) + base + calibration, conformal.take(base + held))
+        _put(arena, int(its[layout.CALIBRATION]) + base + wanted, conformal.take(base + held))
         thawed = [
             _thaw_model(arena, models, centroids, length, normal_length, live_model) for _, centroids, live_model in _models(whole, its)
         ]
@@ -163,7 +160,7 @@ def _models(whole: Ints, its: Ints) -> Iterator[tuple[int, int, bool]]:
     """Place, centroids, and whether it is in force, of a sensor's models: the one in force, then the stored ones."""
     yield int(its[layout.MODEL]), int(whole[layout.CENTROIDS]), True
     for i in range(min(int(whole[layout.STORED]), layout.STORED_MOST)):
-        yield int(its[layout.EARLIER + i]), int(whole[layout.STORED_CENTROIDS + i]), False
+        yield (int(its[layout.EARLIER + i]), int(whole[layout.STORED_CENTROIDS + i]), False)
 
 
 def _model_parts(data: Floats, model: int, centroids: int, length: int, normal_length: int, in_force: bool) -> list[Floats]:

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.hardness.null_models import fit_autoregression
-from detectors.normal_model.detector import MOST_RANKED, NormalModelDetector
+from detectors.normal_model.detector import NormalModelDetector
 from detectors.normal_model.fold import AMPLITUDE, SHAPE
 from detectors.normal_model.join import join_distances
-from detectors.normal_model.ladder import climb
+from detectors.normal_model.kinds import MOST_RANKED
+from detectors.normal_model.ladder import Recipe, climb
 from detectors.normal_model.layout import HELD, RANKED
 from detectors.normal_model.rolling import model_of_block
 from detectors.protocol import LATE, NO_LOOK, NOT_A_NUMBER, REPEATED, ROW, TEST, Columns, Verdicts, admit, fold
@@ -48,8 +49,8 @@ def with_pause(n=800, where=600):
 
 
 def in_force(detector, state, slot=0):
-    spread = int(draw(state.keys.hashes[slot], detector.warm_up, SPREAD_BUILDS)) % detector.hand_over_spread
-    return detector.warm_up + detector.hand_over_lag + spread
+    spread = int(draw(state.keys.hashes[slot], detector.kinds[0].warm_up, SPREAD_BUILDS)) % detector.hand_over_spread
+    return detector.kinds[0].warm_up + detector.hand_over_lag + spread
 
 
 def alarming(verdicts, test):
@@ -60,7 +61,14 @@ def alarming(verdicts, test):
 
 
 def built_by(detector, values, state):
-    built = climb(values[: detector.warm_up], detector._recipe, [], first=0, key_hash=int(state.keys.hashes[0]), triggered=0)
+    built = climb(
+        values[: detector.kinds[0].warm_up],
+        Recipe(12, 36, 0.4, detector.kinds[0].centroids, MOST_RANKED - 60, 12),
+        [],
+        first=0,
+        key_hash=int(state.keys.hashes[0]),
+        triggered=0,
+    )
     return model_of_block(built.model.block, built.model.centroids, 12, 36)
 
 
@@ -69,7 +77,7 @@ def test_the_stream_says_what_the_naive_rule_says_of_the_batch_join():
     verdicts, state = judged(detector, readings(values))
     model = built_by(detector, values, state)
     force = in_force(detector, state)
-    ready = force + detector.calibration
+    ready = force + detector.kinds[0].calibration
     distances = join_distances(values, model, 12)[np.arange(len(values)) - 11]
     amplitudes = np.array(
         [
@@ -89,13 +97,13 @@ def test_the_stream_says_what_the_naive_rule_says_of_the_batch_join():
     earlier = alike if len(alike) >= 15 / 16 * len(earlier) else earlier
     shape, amplitude = alarming(verdicts, SHAPE), alarming(verdicts, AMPLITUDE)
     for row in range(ready, len(values)):
-        p_shape, threshold = naive.sensor_verdict(earlier, verdicts.score[row], detector.epsilon / 2)
-        p_amplitude, _ = naive.sensor_verdict(louder, verdicts.evidence["amplitude"][row], detector.epsilon / 2)
+        p_shape, threshold = naive.sensor_verdict(earlier, verdicts.score[row], detector.kinds[0].epsilon / 2)
+        p_amplitude, _ = naive.sensor_verdict(louder, verdicts.evidence["amplitude"][row], detector.kinds[0].epsilon / 2)
         rounding = 2.02 / len(earlier)
         assert verdicts.p_value[row] == pytest.approx(min(1.0, 2 * p_shape, 2 * p_amplitude), abs=rounding)
         assert verdicts.threshold[row] == pytest.approx(threshold, rel=1e-9)
         assert shape[row] == (verdicts.score[row] > verdicts.threshold[row])
-        assert verdicts.alert[row] == (shape[row] or amplitude[row]) == (verdicts.p_value[row] <= detector.epsilon)
+        assert verdicts.alert[row] == (shape[row] or amplitude[row]) == (verdicts.p_value[row] <= detector.kinds[0].epsilon)
     assert shape[605:640].any()
     assert amplitude[605:640].any()
 
@@ -284,7 +292,7 @@ def test_hardness_is_the_norm_of_the_null_models_residuals():
     for row in (290, 350, 399):
         reference = naive.one_step_residual_norm(values.tolist(), row, 12, coefficients)
         assert verdicts.evidence["hardness"][row] == pytest.approx(reference, rel=1e-6)
-    assert in_force(detector, state) + detector.calibration <= 290
+    assert in_force(detector, state) + detector.kinds[0].calibration <= 290
 
 
 def test_a_constant_sensor_alerts_when_it_moves_and_not_before():

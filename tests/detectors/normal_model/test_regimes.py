@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.normal_model.detector import MOST_RANKED, NormalModelDetector
+from detectors.normal_model.detector import NormalModelDetector
 from detectors.normal_model.fold import REGIME
+from detectors.normal_model.kinds import MOST_RANKED
 from detectors.normal_model.layout import RUNG, STORED
 from detectors.normal_model.regimes import BACK, excess, far_line, page_step
 from detectors.protocol import ROW, TEST
