@@ -42,24 +42,26 @@ def main() -> int:
         parser.error("wanted at least one sub-sampling and one seed")
 
     given = read_tables(options.tables) if options.tables else TABLES
-    kept, failed = sections(README.read_text()) if README.exists() else {}, False
+    made: dict[str, str] = {}
+    failed = False
     for table in options.table or TITLES:
         file = place()
         if table == "handbook" and file is None:
             sys.stderr.write(f"The handbook's transactions left out: no {FILE} under $NILOMETER_DATA or ../shared/data.\n")
             continue
-        made = {
+        section = {
             "paper": lambda: report.paper(options.sub_samplings, given=given),
             "slower": lambda: report.slower(given=given),
             "choices": lambda: report.choices(given),
             "difficulty": lambda: report.simulator(given),
             "handbook": lambda file=file: report.forest(file, options.seeds),
         }[table]()
-        kept[TITLES[table]] = report.lines(TITLES[table], made)
-        failed |= not all(made[1].values())
-        sys.stdout.write(kept[TITLES[table]] + "\n")
+        made[TITLES[table]] = report.lines(TITLES[table], section)
+        failed |= not all(section[1].values())
+        sys.stdout.write(made[TITLES[table]] + "\n")
         sys.stdout.flush()
     if options.write:
+        kept = (sections(README.read_text()) if README.exists() else {}) | made
         README.write_text("\n".join([HEAD, *(kept[title] for title in TITLES.values() if title in kept)]))
     return int(failed)
 

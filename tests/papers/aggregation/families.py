@@ -3,7 +3,7 @@
 Tx is the transaction alone: amount, credit limit, online, address matches, address does not match. The others add a number for each
 attribute value j, online, offline, match, mismatch, over the card's transactions of the last d days that had it:
 
-- SA: Eq. (1), Σ a;
+- SA: Eq. (1), Σ a; "SA gated" (ours) is C_j · (1 − p_c(A_j)) · Σ a, to tell the gate's share from the weights';
 - TxG: Eq. (3), C_j · (1 − p_c(A_j)) · Σ (N − i)·a as printed, or Σ i·a as its text says ("recency");
 - TG: Eq. (4), C_j · (1 − p_c(A_j)) · Σ (d − age)·a.
 
@@ -22,7 +22,7 @@ from detectors.protocol import MICROSECONDS
 from streams.simulators.cards import DAY, MONTH, Columns
 
 WINDOWS = tuple(range(1, 8))  # days
-FAMILIES = ("Tx", "SA", "TxG", "TxG recency", "TG")
+FAMILIES = ("Tx", "SA", "SA gated", "TxG", "TxG recency", "TG")
 LEARNING_DAYS = 4 * MONTH  # p_c is of these
 FIRST_FRAUD_DAY = 5 * MONTH
 
@@ -60,6 +60,7 @@ def families(columns: Columns) -> Families:
             sums = histories.sums([days * DAY for days in WINDOWS], attribute, np.full(len(card), value)) / 100.0
             gate = (attribute == value) * (1.0 - usual_share(card, attribute, value, day < LEARNING_DAYS)[card])
             gaps["SA"].append(sums[:, SIMPLE])
+            gaps["SA gated"].append(gate * sums[:, SIMPLE])
             gaps["TxG"].append(gate * sums[:, PLACED])
             gaps["TxG recency"].append(gate * sums[:, RECENT])
             gaps["TG"].append(gate * sums[:, TIMED] / DAY)

@@ -34,7 +34,9 @@ def paper(sub_samplings: int = SUB_SAMPLINGS, windows: Sequence[int] = WINDOWS, 
         "gives on the test cards). Behind a stroke the paper's cell, where it was at hand; ‡ marks cells that cannot be right in print: "
         "the same five digits stand in two of Tables 7–9.",
         "",
-        "TxG is Eq. (3) as printed (w = N − i: the newest weighs nothing), TxG recency what its text says (w = i).",
+        "TxG is Eq. (3) as printed (w = N − i: the newest weighs nothing), TxG recency what its text says (w = i). SA gated, not in the "
+        "paper, has the gate and 1 − p_c of TG and TxG but Eq. (1)'s weights: what it costs over SA is the gate's doing, what it costs "
+        "over TG the weights'.",
         "",
         "### Cost over that of TG",
         "",
@@ -64,8 +66,9 @@ def slower(sub_samplings: int = SLOW_SUB_SAMPLINGS, windows: Sequence[int] = WIN
     text = [
         "Whether TG or SA costs less depends on the classifier, and on how fast fraud is. Above it is faster than the holder or as fast, "
         "and on the mean SA costs less; only with nearest neighbours TG does. Here fraud is slow "
-        f"({settings}; {sub_samplings} sub-samplings), and the mean turns, for nearest neighbours have more to lose; trees keep preferring "
-        "SA, which shows them the sums of both attribute values where TG has the gate. Cost over that of TG, %:",
+        f"({settings}; {sub_samplings} sub-samplings), and the mean turns, for nearest neighbours have more to lose. What tells them apart "
+        "is the gate: trees like to see the sums of both attribute values, nearest neighbours drown in the other one's. SA behind TG's gate "
+        "is within a hundredth of TG here. Cost over that of TG, %:",
         "",
         tables.excess_table(found),
         "",

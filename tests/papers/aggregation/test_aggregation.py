@@ -56,6 +56,7 @@ def test_the_families_equal_the_slow_way():
             for w, days in enumerate(WINDOWS):
                 reference = {
                     "SA": naive.simple_aggregation(history, days * DAY, now, value),
+                    "SA gated": gate * naive.simple_aggregation(history, days * DAY, now, value),
                     "TxG": gate * naive.transaction_gap(history, days * DAY, now, value, "paper"),
                     "TxG recency": gate * naive.transaction_gap(history, days * DAY, now, value, "recency"),
                     "TG": gate * naive.time_gap(history, days * DAY, now, value) / DAY,
