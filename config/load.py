@@ -236,7 +236,8 @@ def _classes(tables: Any, common: Mapping[str, tuple[Any, str]], mistakes: list[
 def _converted(value: Any, kind: Any) -> Any:
     """The value as its type; raises TypeError or ValueError. Nothing is guessed but a whole number for a float."""
     if get_origin(kind) in (Union, types.UnionType):
-        kind = next(part for part in get_args(kind) if part is not type(None))
+        kinds = [part for part in get_args(kind) if part is not type(None)]
+        kind = next((part for part in kinds if type(value) is part), kinds[0])
     if get_origin(kind) is tuple:
         if not isinstance(value, list | tuple):
             raise TypeError

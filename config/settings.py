@@ -98,6 +98,14 @@ RATE = Wanted("a number above 0, at most 10", lambda value: 0.0 < value <= 10.0)
 CHALLENGERS = Wanted(
     "a list of different models out of " + ", ".join(MODELS), lambda value: len(set(value)) == len(value) and set(value) <= set(MODELS)
 )
+LENGTH = Wanted(
+    'a whole number of readings from 6 to 4,096, or "auto"', lambda value: value == "auto" if isinstance(value, str) else 6 <= value <= 4096
+)
+REBUILDS = Wanted(
+    "a list of ascending numbers of readings, from 1 to 1,000,000, at most 8",
+    lambda value: len(value) <= 8 and [*value] == sorted({*value}) and all(1 <= readings <= 1_000_000 for readings in value),
+)
+INTERVALS = Wanted("a number of usual intervals, or 0 for never", lambda value: 0.0 <= value <= 1e9)
 PER_THOUSAND = Wanted("a number above 0, below 1,000", lambda value: 0.0 < value < 1_000.0)
 HALF_LIFE = Wanted("a number of postings, at least 1", lambda value: 1.0 <= value < math.inf)
 MONTHS = Wanted("1, 2, 3, 4, 6 or 12 months", lambda value: value in (1, 2, 3, 4, 6, 12))
@@ -181,15 +189,18 @@ class Records(Section, frozen=True, kw_only=True):
 class Sensors(Section, frozen=True, kw_only=True):
     """The Normal Model of NorM."""
 
-    length: Annotated[int, whole(6, 4096, "readings")]
+    length: Annotated[int | str, LENGTH]
     normal_length: Annotated[int, whole(0, 1_000_000, "readings")]
     warm_up: Annotated[int, whole(0, 100_000_000, "readings")]
+    rebuilds: Annotated[tuple[int, ...], REBUILDS]
     calibration: Annotated[int, whole(0, 4096, "readings")]
     epsilon: Annotated[float, PROBABILITY]
     sample_rate: Annotated[float, SHARE]
     centroids: Annotated[int, whole(1, 100, "centroids")]
     hand_over_lag: Annotated[int, whole(0, 1_000_000, "readings")]
     hand_over_spread: Annotated[int, whole(1, 1_000_000, "readings")]
+    gap: Annotated[float, INTERVALS]
+    silence: Annotated[float, INTERVALS]
     quiet_units: Annotated[int, QUIET]
     silence_seconds: Annotated[float, SECONDS]
     scores: Annotated[bool, SWITCH]
@@ -198,10 +209,24 @@ class Sensors(Section, frozen=True, kw_only=True):
 
     # What a class of sensors may have of its own.
     OF_A_CLASS: ClassVar[tuple[str, ...]] = (
-        "length", "normal_length", "warm_up", "calibration", "epsilon", "sample_rate", "centroids",
+        "length", "normal_length", "warm_up", "rebuilds", "calibration", "epsilon", "sample_rate", "centroids",
     )  # fmt: skip
 
+    @property
+    def window(self) -> int:
+        """ℓ, readings: what reports measure windows with; 75 where each sensor has a length of its own."""
+        return self.length if isinstance(self.length, int) else 75
+
     def disagreements(self) -> Iterator[str]:
+        if isinstance(self.length, str):
+            if self.normal_length > 0:
+                yield f"normal_length = {self.normal_length}: wanted 0 where the length is each sensor's own"
+            if 0 < self.warm_up < 1000:
+                yield f"warm_up = {self.warm_up}: wanted at least 1,000 readings to find a period in, or 0"
+            longest = (self.warm_up or 5000) // 27
+            if 0 < self.calibration < longest:
+                yield f"calibration = {self.calibration}: wanted at least {longest}, the longest length that warm_up allows, or 0"
+            return
         if 0 < self.normal_length < self.length:
             yield f"normal_length = {self.normal_length}: wanted at least length ({self.length}), or 0 for three times it"
         normal_length = self.normal_length or 3 * self.length

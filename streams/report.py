@@ -58,7 +58,7 @@ def _measured(test: Backtest, settings: Settings, begin: int | None, end: int | 
     judged = inside & ~np.isnan(score)
     normal = ~label
     if test.definition.name == "sensors":  # a subsequence that has touched a labelled reading is not normal
-        normal = _untouched(key, label, settings.sensors.length)
+        normal = _untouched(key, label, settings.sensors.window)
     # Ranks must be comparable between keys: where there is a p-value it is, a distance to one sensor's model is not.
     rank = np.where(np.isnan(p_value), np.nan, 1.0 - p_value) if test.definition.name == "errors" else score
     found: dict[str, Any] = {
@@ -71,7 +71,7 @@ def _measured(test: Backtest, settings: Settings, begin: int | None, end: int | 
         "recall_of_alerts": float(alert[judged & label].mean()) if (judged & label).any() else None,
     }
     if test.definition.name == "sensors":
-        found |= _windows(key, score, label, inside, settings.sensors.length)
+        found |= _windows(key, score, label, inside, settings.sensors.window)
     if test.definition.name == "cards":
         found["card_precision_at_100"] = measures.card_precision(score[judged], label[judged], key[judged], at[judged] // DAY)
         found["cost"] = measures.weighted_cost(alert[judged], label[judged])

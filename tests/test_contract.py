@@ -22,9 +22,16 @@ from tests import alarms, strategies
 # Settings so small that a few hundred events pass through every phase: warm-up, build, calibration, decisions, eviction.
 DETECTORS = {
     "normal_model": lambda **more: NormalModelDetector(
-        length=8, warm_up=96, rebuilds=(150, 200), calibration=40, epsilon=0.1, hand_over_lag=5, hand_over_spread=7,
-        classes=[("slow", {"length": 10, "normal_length": 20})], **more,
-    ),  # fmt: skip
+        length=8,
+        warm_up=96,
+        rebuilds=(150, 200),
+        calibration=40,
+        epsilon=0.1,
+        hand_over_lag=5,
+        hand_over_spread=7,
+        classes=[("slow", {"length": 10, "normal_length": 20})],
+        **more,
+    ),
     "hardness": lambda **more: HardnessDetector(warm_up=30, bins=2, width=20, epsilon=0.1, hand_over_lag=5, hand_over_spread=7, **more),
     "aggregation": lambda **more: AggregationDetector(windows=(1, 3), calibration=60, epsilon=0.05, **more),
     "benford": lambda **more: BenfordDetector(window=40, minimum_expected=0.5, alpha=0.2, mu=2.5, sigma=0.6, **more),

@@ -59,7 +59,7 @@ class Kind:
             raise ValueError(f"warm_up = {warm_up}: wanted at least {least} readings, for windows of {normal_length} (normal_length)")
         if any(b <= a for a, b in zip([0, *self.rebuilds], self.rebuilds, strict=False)):
             raise ValueError(f"rebuilds = {list(self.rebuilds)}: wanted ascending numbers of readings, each once")
-        longest = warm_up // (WARM_UP * NORMAL_LENGTHS) if auto else int(length)
+        longest = _longest(warm_up) if auto else int(length)
         calibration = self.calibration or min(max(CALIBRATION, 4 * longest), MOST_RANKED)
         if not longest <= calibration <= MOST_RANKED:
             raise ValueError(f"calibration = {calibration}: wanted between {longest} (length) and {MOST_RANKED} readings")
@@ -79,7 +79,7 @@ class Kind:
     @property
     def longest(self) -> int:
         """The greatest ℓ that a sensor of this class may come to have."""
-        return (self.warm_up or 0) // (WARM_UP * NORMAL_LENGTHS) if self.auto else int(self.length)
+        return _longest(self.warm_up or 0) if self.auto else int(self.length)
 
     @property
     def ladder(self) -> tuple[int, ...]:
@@ -93,6 +93,11 @@ class Kind:
             "length": self.length, "normal_length": self.normal_length, "ladder": list(self.ladder), "calibration": self.calibration,
             "sample_rate": self.sample_rate, "centroids": self.centroids,
         }  # fmt: skip
+
+
+def _longest(warm_up: int) -> int:
+    """The longest ℓ whose models can be built from the warm-up."""
+    return min(warm_up // (WARM_UP * NORMAL_LENGTHS), MOST_RANKED)
 
 
 def kinds_of(common: Mapping[str, Any], classes: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Kind, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from config.settings import Settings
+from config.settings import Sensors, Settings
 from detectors.normal_model.detector import NormalModelDetector
 from streams.alerts import Promise
 from streams.definitions import Definition
@@ -15,13 +15,14 @@ def define(settings: Settings) -> Definition:
     return Definition(
         name="sensors",
         detector=NormalModelDetector(
-            length=own.length,
-            normal_length=own.normal_length or None,
-            warm_up=own.warm_up or None,
-            calibration=own.calibration or None,
-            epsilon=own.epsilon,
+            **{name: getattr(own, name) for name in Sensors.OF_A_CLASS},
+            hand_over_lag=own.hand_over_lag,
+            hand_over_spread=own.hand_over_spread,
+            gap=own.gap,
+            silence=own.silence,
             quiet_units=own.quiet_units,
             key_limit=own.key_limit,
+            classes=[(kind, {name: getattr(of_class, name) for name in Sensors.OF_A_CLASS}) for kind, of_class in own.classes],
         ),
         decode=lambda chunk: decode_sensors(chunk, settings),
         silence=own.silence_seconds,
