@@ -57,6 +57,15 @@ def logit_of(x, mean, inverse, weights, clip):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
+def contributions(x, mean, inverse, weights, clip):  # type: ignore[no-untyped-def]
+    """w_f·z_f of each feature: what it adds to the logit, shape (F,)."""
+    out = np.empty(len(x))
+    for f in range(len(x)):
+        out[f] = weights[f] * standardised(x[f], mean[f], inverse[f], clip)
+    return out
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def learn(vectors, fraud, count, mean, squares, weights, gradients, rate, clip, logits):  # type: ignore[no-untyped-def]
     """Predict each vector, then learn it; return how many have been learned in all.
 

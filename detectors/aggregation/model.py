@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from detectors.aggregation.logistic import OnlineLogistic, logit_of, standardised
+from detectors.aggregation.logistic import OnlineLogistic, contributions, logit_of
 from detectors.aggregation.recalibration import BINS, Recalibration, recalibrated
 from detectors.protocol import Floats
 
@@ -53,9 +53,7 @@ class ActingModel:
 
     def contributions(self, vector: Floats) -> Floats:
         """What each feature adds to the logit, shape (F,); with the intercept they sum up to it."""
-        return np.array(
-            [w * standardised(x, m, i, self.clip) for x, m, i, w in zip(vector, self.mean, self.inverse, self.weights, strict=False)]
-        )
+        return np.asarray(contributions(vector, self.mean, self.inverse, self.weights, self.clip))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What a frozen state keeps of it."""

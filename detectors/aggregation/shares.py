@@ -108,8 +108,8 @@ class MerchantShares:
     def __init__(self, days: Sequence[int] = MERCHANT_DAYS) -> None:
         self.days = tuple(days)
         self.spans = np.array([HOURS_A_DAY * d for d in days], np.int64)
-        self._place: dict[int, int] = {}
-        self._names = np.empty(0, np.int64)
+        self._names = np.empty(0, np.int64)  # of merchants, in order of their places
+        self._order = np.empty(0, np.int64)  # which sorts them
         self._sums = np.zeros((0, len(self.days), 4), np.int64)
         self._tiles: deque[tuple[int, Ints, Ints, Ints]] = deque()  # hour, merchants' places, transactions, frauds; in order of hours
         self._hour = -1  # all sums are of this hour
@@ -128,14 +128,13 @@ class MerchantShares:
         names, inverse = np.unique(merchants, return_inverse=True)
         seen = sign * np.bincount(inverse, minlength=len(names)).astype(np.int64)
         frauds = sign * np.bincount(inverse, weights=fraud, minlength=len(names)).astype(np.int64)
-        places = np.array([self._place_of(name) for name in names.tolist()], np.int64)
-        self._insert(hour, places, seen, frauds)
+        self._insert(hour, self._places_of(names), seen, frauds)
 
     def at(self, hour: int) -> tuple[Ints, Floats]:
         """Merchants with known frauds, sorted, and their shares at an hour not before those asked for: shapes (m,), (m, windows)."""
         self._advance(hour)
         # the longest window holds what the others hold, and only what weighs something
-        known = np.flatnonzero(self._sums[: len(self._place), -1, _FRAUDS] > 0)
+        known = np.flatnonzero(self._sums[: len(self._names), -1, _FRAUDS] > 0)
         sums, weight = self._sums[known], self.spans - self._hour
         seen = weight * sums[:, :, _SEEN] + sums[:, :, _SEEN_HOURS]
         shares = (weight * sums[:, :, _FRAUDS] + sums[:, :, _FRAUD_HOURS]) / np.maximum(seen, 1)
@@ -156,14 +155,26 @@ class MerchantShares:
             "shares": base64.b64encode(shares.astype("<f4").tobytes()).decode(),
         }
 
-    def _place_of(self, name: int) -> int:
-        place = self._place.setdefault(name, len(self._place))
-        if place >= len(self._names):
-            more = max(1_024, place)
-            self._names = np.concatenate([self._names, np.zeros(more, np.int64)])
-            self._sums = np.concatenate([self._sums, np.zeros((more, len(self.days), 4), np.int64)])
-        self._names[place] = name
-        return place
+    def _places_of(self, names: Ints) -> Ints:
+        """Where merchants' sums stand; new ones get places."""
+        place, held = self._find(names), len(self._names)
+        new = names[place < 0]
+        if not len(new):
+            return place
+        self._names = np.concatenate([self._names, new])
+        self._order = np.argsort(self._names, kind="stable")
+        if len(self._names) > len(self._sums):
+            more = np.zeros((max(1_024, len(self._names)), *self._sums.shape[1:]), np.int64)
+            self._sums = np.concatenate([self._sums[:held], more])
+        return self._find(names)
+
+    def _find(self, names: Ints) -> Ints:
+        """Merchants' places, −1 where one has none."""
+        if not len(self._names):
+            return np.full(len(names), -1, np.int64)
+        at = np.minimum(np.searchsorted(self._names, names, sorter=self._order), len(self._names) - 1)
+        place = self._order[at]
+        return np.where(self._names[place] == names, place, -1)
 
     def _insert(self, hour: int, places: Ints, seen: Ints, frauds: Ints) -> None:
         if hour <= self._hour - int(self.spans[-1]):
@@ -198,16 +209,16 @@ class MerchantShares:
 
     def _compact(self) -> None:
         """Forget the names of merchants that no window holds, once they are the most."""
-        if len(self._place) < LEAST_NAMES:
+        if len(self._names) < LEAST_NAMES:
             return
         held = np.zeros(len(self._names), np.bool_)
         for _, places, _, _ in self._tiles:
             held[places] = True
-        if 2 * held.sum() >= len(self._place):
+        if 2 * held.sum() >= len(self._names):
             return
         to = np.cumsum(held) - 1
-        self._names, self._sums = self._names[held], self._sums[held]
-        self._place = {name: place for place, name in enumerate(self._names.tolist())}
+        self._names, self._sums = self._names[held], self._sums[: len(held)][held]
+        self._order = np.argsort(self._names, kind="stable")
         self._tiles = deque((hour, to[places], seen, frauds) for hour, places, seen, frauds in self._tiles)
 
     def _sum(self, window: int, hour: int, places: Ints, seen: Ints, frauds: Ints) -> None:

@@ -64,7 +64,7 @@ def test_merchants_of_long_ago_are_forgotten(monkeypatch):
     for hour in range(1000):
         made.add(hour, np.array([hour, 5]), np.array([0, 1]))
         made.at(hour + 1)
-    assert len(made._place) < 300
+    assert len(made._names) < 300
     merchants, shares = made.at(1000)
     reference = [naive.merchant_share([(h, 1) for h in range(1000)], 24 * days, 1000, 0) for days in DAYS]
     assert merchants.tolist() == [5]
