@@ -793,10 +793,11 @@ def e_bh(e_values, q):
 
 
 def scatter(employees):
-    """The intraclass correlation of (repeats, postings) by moments."""
+    """The intraclass correlation of (repeats, postings) by moments, less what chance makes of it."""
     r = sum(x for x, _ in employees) / sum(n for _, n in employees)
     over = sum((x - n * r) ** 2 - n * r * (1 - r) for x, n in employees)
-    return min(max(over / sum(n * (n - 1) * r * (1 - r) for _, n in employees), 0.0), 1.0)
+    pairs = sum(n * (n - 1) for _, n in employees)
+    return min(max(over / (pairs * r * (1 - r)) - math.sqrt(2 / pairs), 0.0), 1.0)
 
 
 # -------------------------------------------------------------------------------------------------------------- episodes

@@ -17,7 +17,7 @@ from detectors.benford.laws import no_laws
 from detectors.benford.periods import period_alarms, period_e_values
 from detectors.benford.pooled import LARGEST_MU, LARGEST_SIGMA, SMALLEST_SIGMA, Population, contribution, merge_contributions
 from detectors.benford.repeats import FILLS
-from detectors.benford.told import DRIVERS, ENTRY, LARGEST_DETAIL, PLACES, REPEATS_PLACE, TRIALS, fresh_counts
+from detectors.benford.told import BAND_PLACE, BAND_TRIALS, DRIVERS, ENTRY, LARGEST_DETAIL, PLACES, REPEATS_PLACE, TRIALS, fresh_counts
 from detectors.benford.verdicts import judge
 from detectors.benford.years import NO_YEAR, UNITS_A_YEAR, first_day, period_before
 from detectors.protocol import Alarms, Build, Columns, Explanation, Ints, Verdicts
@@ -41,7 +41,7 @@ class BenfordState:
     rows
         A row per slot, 6 KiB: what `told` names, the bets of `evidence`, the amounts remembered, the postings that drive a place.
     moments, histogram, fills
-        What this partition has learned of its own amounts: moments and histogram of those that kept their limit, and postings and
+        What this partition has learned of its own: moments and histogram of distinct amounts that kept their limit, and postings and
         repeats by how many amounts were remembered, (2, FILLS).
     population
         The same of the whole stream, as adopted last, and the reference that follows.
@@ -93,7 +93,8 @@ class BenfordDetector:
     period_months
         Months of such a period: 1, 2, 3, 4, 6 or 12.
     tolerance_mu, tolerance_sigma
-        How far an honest employee's own mu and sigma may lie from the population's; decades.
+        How far the honest mu and sigma may lie from the reference; decades. Employees who differ by more show in the scatter of digits and
+        of bands, which is estimated and allowed for.
     band_width
         [w] The band below an approval limit A is [A (1 − w), A).
     approval_limits
@@ -140,7 +141,7 @@ class BenfordDetector:
 
     def __init__(
         self, *, alpha: float | None = None, false_alarms_per_1000_employees_per_year: float = 5.0, false_discovery_rate: float = 0.05,
-        period_months: int = 3, tolerance_mu: float = 0.1, tolerance_sigma: float = 0.06, band_width: float = 0.1,
+        period_months: int = 3, tolerance_mu: float = 0.02, tolerance_sigma: float = 0.015, band_width: float = 0.1,
         approval_limits: Sequence[int] = (), distinct: int = 256, window: int = 110, minimum_expected: float = 5.0,
         half_life: float = 700.0, quiet_units: int = UNITS_A_YEAR - 1, year_start: str = "01-01", utc_offset: int = 0, exponent: int = 2,
         key_limit: int = 100_000, mu: float | None = None, sigma: float | None = None,
@@ -266,9 +267,10 @@ class BenfordDetector:
         state.fit()
         order = state.keys.order()
         rows = state.rows
+        trials, inside, wanted = rows["counts"][order, BAND_TRIALS], rows["hits"][order, BAND_PLACE], rows["expected"][order, BAND_PLACE]
         part = contribution(
             state.moments, state.histogram, state.fills, rows["hits"][order, :9], rows["expected"][order, :9],
-            rows["hits"][order, REPEATS_PLACE], rows["counts"][order, TRIALS],
+            np.stack([inside, trials - inside], axis=1), np.stack([wanted, trials - wanted], axis=1), rows["hits"][order, REPEATS_PLACE], rows["counts"][order, TRIALS],
         )  # fmt: skip
         over = period_before(int(state.clock[LATEST_PERIOD]), self.period_months)
         return {**part, "period": period_record(over, period_e_values(rows, order, over), self.false_discovery_rate)}

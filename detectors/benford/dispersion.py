@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-SMALLEST = 100  # amounts of an employee that tells
+SMALLEST_EXPECTED = 5.0  # postings that each cell of an employee who tells must be expected to hold (Cochran)
 SMALLEST_GROUP = 20  # employees: from fewer no scatter is estimated
 _LOWEST, _PER_DECADE, _DECADES = 1e-5, 20, 5  # cells of ρ: a twentieth of a decade wide, from 10⁻⁵ to 1; the first: all below
 CELLS = 2 + _PER_DECADE * _DECADES  # the last of the list: how many employees tell
@@ -27,15 +27,20 @@ _MEDIANS = np.array([0.454936, 1.386294, 2.365974, 3.356694, 4.351460, 5.348121,
 
 
 def dispersion_counts(observed: NDArray[np.int64], expected: NDArray[np.float64]) -> list[int]:
-    """Return the cells that employees' estimates fall in, of digit counts (employees, 9): CELLS whole numbers, mergeable by adding."""
+    """Return the cells that employees' estimates fall in, of counts (employees, k cells, k ≤ 9): CELLS whole numbers.
+
+    A band is two cells: in it and elsewhere. Counts of partitions add up.
+    """
     chi_square, possible, n = np.zeros(len(observed)), np.zeros(len(observed), np.int64), np.zeros(len(observed), np.int64)
-    for d in range(9):  # digit by digit: sums in a fixed order
+    rarest = np.full(len(observed), np.inf)
+    for d in range(observed.shape[1]):  # cell by cell: sums in a fixed order
         can = expected[:, d] > 0.0
         wanted = np.where(can, expected[:, d], 1.0)
         chi_square += np.where(can, (observed[:, d] - wanted) ** 2 / wanted, 0.0)
         possible += can
+        rarest = np.where(can, np.minimum(rarest, wanted), rarest)
         n += observed[:, d]
-    tells = (n >= SMALLEST) & (possible > 1)
+    tells = (rarest >= SMALLEST_EXPECTED) & (possible > 1)
     rho = (chi_square[tells] / _MEDIANS[possible[tells] - 2] - 1.0) / (n[tells] - 1.0)
     cells = np.floor(_PER_DECADE * np.log10(np.maximum(rho, _LOWEST) / _LOWEST)).astype(np.int64)
     cells = np.where(rho < _LOWEST, 0, np.minimum(1 + cells, CELLS - 2))

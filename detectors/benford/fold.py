@@ -186,12 +186,12 @@ def fold_postings(  # type: ignore[no-untyped-def]
             if approval < 0 and len(listed) > 0:
                 approval = listed[place]
                 below = listed[place - 1] if place > 0 else 0
-            if approval >= 0 and laws[cell, BAND] > 0.0:
+            if approval >= 0 and laws[cell, HIGHEST + BAND] > 0.0:
                 where = band_of(amount, approval, below, width)
                 if fits or where != OUTSIDE:
                     before = hits[slot, BAND_PLACE]
                     bet(
-                        laws[cell, BAND], before, row[BAND_TRIALS] - before, where == INSIDE, rhos[0],
+                        laws[cell, HIGHEST + BAND], before, row[BAND_TRIALS] - before, where == INSIDE, rhos[2],
                         evidence[slot, BAND_PLACE], onset[slot, BAND_PLACE],
                     )  # fmt: skip
                     expected[slot, BAND_PLACE] += laws[cell, BAND]
@@ -241,7 +241,7 @@ def fold_postings(  # type: ignore[no-untyped-def]
                     numbers[used, 2] = min(1.0, held_late / e if test == ONSET else 1.0 / e)
                     numbers[used, 3] = np.nan if test == ONSET else e
                     room = tell(
-                        detail, room, test, e, held, alpha, level, reference, fits, rhos[1 if test == REPEATS_TEST else 0], exponent, width,
+                        detail, room, test, e, held, alpha, level, reference, fits, rhos[1 if test == REPEATS_TEST else 2 if test == BAND_TEST else 0], exponent, width,
                         row, hits[slot], evidence[slot], onset[slot], expected[slot], late[slot], driven[slot], drivers[slot], 0.0, 0, 0,
                     )  # fmt: skip
                     detail_stop[used] = room
@@ -251,7 +251,7 @@ def fold_postings(  # type: ignore[no-untyped-def]
         else:
             reason[i] = NO_REFERENCE
             needed[i] = row[POSTINGS] + 1
-        if amount > 0:
+        # what the digits are counted of is what their law is learned from
+        if amount > 0 and not repeated and learn_amount(own_histogram, amount, limit):
             learn_moment(own_moments, math.log10(amount) - exponent)
-            learn_amount(own_histogram, amount, limit)
     return len(slots), used

@@ -19,8 +19,8 @@ from detectors.benford.empirical import PRIOR_AMOUNTS, semi_parametric_law
 from detectors.benford.reference import digit_law
 from state.log_histogram import LARGEST
 
-WIDTH = 19  # numbers of a law: nine digits' shares, their highest, the band's highest
-HIGHEST, BAND = 9, 18  # where these begin
+WIDTH = 20  # numbers of a law: the shares of nine digits and the band, and the highest of each
+BAND, HIGHEST = 9, 10  # where these begin; the band's highest is the last
 CACHED = 1_024  # laws remembered, by limits; one costs some microseconds to make
 _UNION, _LISTED = -1, -2  # instead of a posting's own approval limit: all listed bands as one; listed limit j as −2 − j
 
@@ -40,8 +40,8 @@ def fill_law(reference, exponent, limit, approval, listed, width, histogram, fit
     mu, sigma = reference[0] + exponent, reference[1]
     # whole minor units: an amount a stands for [a, a + 1), so a limit M leaves [1, M + 1)
     end = np.inf if limit < 0 else limit + 1.0
-    law, band = np.zeros(9), 0.0
-    digit_law(mu, sigma, 1.0, end, out[:HIGHEST])
+    law = np.zeros(9)
+    digit_law(mu, sigma, 1.0, end, out[:9])
     for i in range(3):
         for j in range(3):
             here, spread = mu + (i - 1) * reference[2], max(sigma + (j - 1) * reference[3], 0.1 * sigma)
@@ -57,8 +57,9 @@ def fill_law(reference, exponent, limit, approval, listed, width, histogram, fit
             else:
                 k = _LISTED - approval
                 share = band_share(here, spread, listed[k], listed[k - 1] if k else 0, width, end, True)
-            band = max(band, share)
-    out[BAND] = band
+            out[HIGHEST + BAND] = max(out[HIGHEST + BAND], share)
+            if i == 1 and j == 1:
+                out[BAND] = share
     if not fits:
         semi_parametric_law(
             histogram, reference[0], sigma, 1, LARGEST if limit < 0 or limit >= LARGEST - 1 else limit + 1, exponent, PRIOR_AMOUNTS, law

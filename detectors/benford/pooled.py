@@ -35,7 +35,7 @@ class Population:
     histogram
         Shape (2, 1710): amounts and limits (`state.log_histogram`).
     scatters
-        Shape (2,): the intraclass correlation of employees' digits, and of their repeats; 1 where the latter is not known.
+        Shape (3,): the intraclass correlation of employees' digits, their repeats (1 where it is not known) and their bands.
     repeat_shares
         Shape (FILLS,): the share of amounts seen before, by how many are remembered; NaN where it is not known.
     reference
@@ -47,7 +47,7 @@ class Population:
     def __init__(self, fixed: tuple[float, float] | None, tolerances: tuple[float, float], exponent: int) -> None:
         self._fixed, self._tolerances, self._exponent = fixed, tolerances, exponent
         self.moments, self.histogram = no_moments(), no_amounts()
-        self.scatters, self.repeat_shares = np.array([0.0, 1.0]), np.full(FILLS, np.nan)
+        self.scatters, self.repeat_shares = np.array([0.0, 1.0, 0.0]), np.full(FILLS, np.nan)
         self.settle()
 
     def settle(self) -> None:
@@ -74,6 +74,7 @@ class Population:
         self.moments, self.histogram = moments, histogram
         if "dispersion" in record:
             self.scatters[0] = dispersion([int(count) for count in record["dispersion"]])
+            self.scatters[2] = dispersion([int(count) for count in record["band"]])
         if "repeats" in record:
             counted = record["repeats"]
             self.scatters[1] = scatter([int(total) for total in counted["sums"]])
@@ -97,16 +98,19 @@ class Population:
 
 
 def contribution(
-    moments: Floats, histogram: Ints, fills: Ints, digits: Ints, expected: Floats, repeats: Ints, postings: Ints
+    moments: Floats, histogram: Ints, fills: Ints, digits: Ints, expected: Floats, band: Ints, expected_band: Floats, repeats: Ints,
+    postings: Ints,
 ) -> dict[str, Any]:
     """A partition's part: what it has learned of amounts, and employees' rows in the order of their keys.
 
-    `digits`, `expected` (employees, 9), `repeats` and `postings` (employees,): this accounting year's.
+    `digits`, `expected` (employees, 9), `band`, `expected_band` (employees, 2: in it, elsewhere), `repeats` and `postings`
+    (employees,): this accounting year's.
     """
     return {
         **moments_record(moments),
         **histogram_record(histogram),
         "dispersion": dispersion_counts(digits, expected),
+        "band": dispersion_counts(band, expected_band),
         "repeats": {"postings": fills[0].tolist(), "repeats": fills[1].tolist(), "sums": group_sums(repeats, postings)},
     }
 
@@ -124,6 +128,7 @@ def merge_contributions(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if full:
         whole |= merge_histograms(full)
         whole["dispersion"] = merge_dispersion([record["dispersion"] for record in full])
+        whole["band"] = merge_dispersion([record["band"] for record in full])
         whole["repeats"] = merge_repeats([record["repeats"] for record in full])
     return whole
 

@@ -10,6 +10,7 @@ come again), scattering from employee to employee as they are seen to scatter (t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -58,8 +59,8 @@ def group_sums(repeats: NDArray[np.int64], postings: NDArray[np.int64]) -> list[
 def scatter(sums: Sequence[int]) -> float:
     """Return the intraclass correlation ρ of employees' repeats, by moments.
 
-    Var(xᵢ) = nᵢ r (1 − r) (1 + (nᵢ − 1) ρ), so Σ (xᵢ − nᵢ r)² − Σ nᵢ r (1 − r) estimates ρ r (1 − r) Σ nᵢ (nᵢ − 1). At least 0; 1 where
-    too few employees tell.
+    Var(xᵢ) = nᵢ r (1 − r) (1 + (nᵢ − 1) ρ), so Σ (xᵢ − nᵢ r)² − Σ nᵢ r (1 − r) estimates ρ r (1 − r) Σ nᵢ (nᵢ − 1), where there is none with
+    standard deviation √(2 / Σ nᵢ (nᵢ − 1)) of ρ: so much is taken off. At least 0; 1 where too few employees tell.
 
     Examples
     --------
@@ -76,7 +77,7 @@ def scatter(sums: Sequence[int]) -> float:
     if within == 0.0 or nn == n:
         return 0.0
     between = xx - 2.0 * r * xn + r * r * nn - n * within
-    return min(max(between / ((nn - n) * within), 0.0), 1.0)
+    return min(max(between / ((nn - n) * within) - math.sqrt(2.0 / (nn - n)), 0.0), 1.0)
 
 
 def repeat_shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -94,14 +94,14 @@ def test_every_e_value_is_the_slow_ways(seed, rho):
     postings = random_postings(rng, 40, employees=1, days=20)
     detector = BenfordDetector(**EXACT)
     state = detector.new_state()
-    state.population.scatters[:] = rho, 0.05
+    state.population.scatters[:] = rho, 0.05, rho
     state.population.repeat_shares[:] = 0.1
     verdicts = verdicts_of(detector, columns_of(postings), state)
     kept = [i for i, p in enumerate(postings) if p[3] < 0 or p[2] <= p[3]]
     if len(kept) < len(postings):  # a posting above its limit counts among repeats only; the slow way keeps it simple
         postings = [postings[i] for i in kept]
         state = detector.new_state()
-        state.population.scatters[:] = rho, 0.05
+        state.population.scatters[:] = rho, 0.05, rho
         state.population.repeat_shares[:] = 0.1
         verdicts = verdicts_of(detector, columns_of(postings), state)
     laws, bands, pairs = [], [], []
