@@ -253,6 +253,7 @@ class Cards(Section, frozen=True, kw_only=True):
     fraud_loss: Annotated[float, COST]
     fraud_loss_share: Annotated[float, COST]
     critical_loss: Annotated[float, COST]
+    aggregates: Annotated[str, one_of("exact", "tiles")]
     label_delay_hours: Annotated[int, whole(1, 8_784, "hours")]
     relabel_hours: Annotated[int, whole(0, 8_784, "hours")]
     learning_rate: Annotated[float, RATE]

@@ -245,6 +245,7 @@ class SlidingWindows:
         ring = np.zeros(HEADS + len(spans), np.int64)
         ring[START], ring[NEWEST], ring[LEFT_EARLY] = -1, NEVER, NEVER
         self.rows = Slab(rings=ring, sums=np.zeros((groups, len(spans), SUMS), np.int64), past=np.zeros(groups, np.int64))
+        self.recent: Ints = np.zeros((0, 0), np.int64)  # as in `state.tiles`: here the ring itself holds the numbers
         self.arena = Arena(np.int64, 4096)
 
     def grow_arena(self) -> None:

@@ -378,18 +378,26 @@ def merchant_share(known, span, now, delay):
     return sum(w for w, fraud in window if fraud) / sum(w for w, _ in window) if window else 0.0
 
 
-def tile_aggregates(transactions, span, now, width, attribute=None):
-    """The same of tiles: a transaction stays as long as its tile reaches into the window, at its tile's mean time or the edge's."""
-    tiles = {}
-    for t, a, k in transactions:
-        if attribute in (None, k):
-            tiles.setdefault(t // width, []).append((t, a))
-    held = [tile for number, tile in tiles.items() if (number + 1) * width > now - span]
-    return [
-        sum(len(tile) for tile in held),
-        sum(a for tile in held for _, a in tile),
-        sum((span - (now - t)) * a for tile in held for t, a in tile),
-    ]
+def tile_aggregates(transactions, span, now, width, group, form="paper"):
+    """n, Σ w, SA, TxG, TG of a group of (time, amount, groups) as tiles tell them; transactions of a tile and its groups are a cell.
+
+    A cell stays until its tile has left the window, all of it at its mean time (weighted by amount); places are those of its middle.
+    """
+    cells = {}
+    for t, a, groups in transactions:
+        cells.setdefault((t // width, groups), []).append((t, a))
+    found, newer = [0.0] * 5, 0
+    held = [(tile, groups, own) for (tile, groups), own in sorted(cells.items(), key=lambda x: x[0][0]) if (tile + 1) * width > now - span]
+    for tile, groups, own in reversed(held):
+        amount = sum(a for _, a in own)
+        mean = sum(a * (t - tile * width) for t, a in own) / amount if amount else width / 2
+        left = max(0.0, span - (now - tile * width) + min(max(mean, 0.0), width))
+        behind = newer + (len(own) - 1) / 2
+        place = behind if form == "paper" else sum(len(x) for _, _, x in held) - behind
+        if group in groups:
+            found = [x + y for x, y in zip(found, [len(own), left * len(own), amount, place * amount, left * amount], strict=True)]
+        newer += len(own)
+    return found
 
 
 def decayed(events, now, days):

@@ -40,6 +40,8 @@ from state.keys import KeyIndex
 from state.slab import Slab
 from state.snapshot import Section, upgraded
 from state.sorted_window import SortedWindow
+from state.tiles import MOST_GROUPS as TILE_GROUPS
+from state.tiles import TiledWindows
 from state.window import SlidingWindows
 
 DAY = 86_400  # seconds
@@ -74,7 +76,9 @@ class CardsState:
         The partition's last scores.
     """
 
-    def __init__(self, keys: KeyIndex, windows: SlidingWindows, population: Population, features: int, scores: SortedWindow) -> None:
+    def __init__(
+        self, keys: KeyIndex, windows: SlidingWindows | TiledWindows, population: Population, features: int, scores: SortedWindow
+    ) -> None:
         self.keys = keys
         self.windows = windows
         self.cards = Slab(own=decay.no_sums(), paid=np.zeros(population.modes, np.int64), judged=np.int64(0))
@@ -115,8 +119,11 @@ class AggregationDetector:
         What a missed fraud loses: so much, and this share of its amount (minor units). By default the constants of Eq. (6).
     critical_loss
         An alert of an expected loss above this is critical.
+    aggregates
+        "exact": sums to the second, in whole numbers. "tiles": by quarters of a day, for many cards (see `state.tiles`).
     ring_limit
-        The most transactions of a card that the windows hold; beyond it the oldest leave early, and the row says `cut_short`.
+        The most transactions (in tiles: cells) of a card that the windows hold; beyond it the oldest leave early, and the row says
+        `cut_short`.
     calibration
         m: among how many of the partition's last scores a score is ranked.
     quiet_units
@@ -156,6 +163,7 @@ class AggregationDetector:
         fraud_loss: float = 100.0,
         fraud_loss_share: float = 0.0,
         critical_loss: float = 50.0,
+        aggregates: str = "exact",
         ring_limit: int = 4096,
         calibration: int = 4000,
         quiet_units: int = 3,
@@ -183,6 +191,10 @@ class AggregationDetector:
             )
         if txgap not in _TXGAP_FORMS:
             raise ValueError(f"txgap = {txgap!r}: wanted 'paper' or 'recency'")
+        if aggregates not in ("exact", "tiles"):
+            raise ValueError(f"aggregates = {aggregates!r}: wanted 'exact' or 'tiles'")
+        if aggregates == "tiles" and number_of_groups(mode_slots) > TILE_GROUPS:
+            raise ValueError(f"mode_slots = {mode_slots}: wanted at most {TILE_GROUPS - number_of_groups(0)} in tiles")
         if not 0.0 < prior_weight < np.inf:
             raise ValueError(f"prior_weight = {prior_weight}: wanted a positive number of transactions")
         if not 0.0 < normal_days <= 3_660.0:
@@ -202,6 +214,7 @@ class AggregationDetector:
             raise ValueError(f"exponent = {exponent}: wanted between 0 and 6 decimal digits")
         self.epsilon, self.windows, self.mode_slots, self.txgap = epsilon, tuple(windows), mode_slots, txgap
         self.prior_weight, self.ring_limit, self.calibration = float(prior_weight), ring_limit, calibration
+        self.aggregates = aggregates
         self.normal_days, self.unusual_ratio = float(normal_days), float(unusual_ratio)
         self.quiet_units: tuple[int, ...] = (quiet_units,)
         self.key_limit, self.exponent = key_limit, exponent
@@ -222,17 +235,20 @@ class AggregationDetector:
         vectors, floats = np.full((n, len(self.features)), np.nan), np.full((n, FLOATS), np.nan)
         integers = np.zeros((n, INTEGERS), np.int64)
         shape = np.array(
-            [len(self.mode_names), self.mode_slots, windows.limit, windows.mass_limit, _TXGAP_FORMS[self.txgap], self.needed], np.int64
-        )
+            [len(self.mode_names), self.mode_slots, windows.limit, windows.mass_limit, _TXGAP_FORMS[self.txgap], self.needed,
+             self.aggregates == "tiles"], np.int64,
+        )  # fmt: skip
         fields = columns.fields
         row = 0
         while True:
             row = score_then_learn(
                 row, columns.at, columns.slots, fields["amount"], fields["mode"], fields["address_match"], fields["credit_limit"],
                 fields["merchant"], fields["transaction"], shape, self._settings, windows.spans,
-                windows.rows["rings"], windows.rows["sums"], windows.rows["past"], windows.arena.data, windows.arena.header,
+                windows.rows["rings"], windows.rows["sums"], windows.rows["past"], windows.recent,
+                windows.arena.data, windows.arena.data.view(np.float32), windows.arena.header,
                 state.cards["own"], state.cards["paid"], state.cards["judged"],
-                population.seen, population.counts, population.curves, population.low, population.numbers, state.shares.merchants, state.shares.shares, state.turned_away,
+                population.seen, population.counts, population.curves, population.low, population.numbers,
+                state.shares.merchants, state.shares.shares, state.turned_away,
                 state.scores.ring, state.scores.ordered, state.scores.counts, vectors, floats, integers,
             )  # fmt: skip
             if row == n:
@@ -358,6 +374,7 @@ class AggregationDetector:
     def state_signature(self) -> dict[str, Any]:
         """The settings that shape the state; not ε and not the form of the transaction gap, which are applied when it is read."""
         return {
+            "aggregates": self.aggregates,
             "windows": list(self.windows),
             "modes": list(self.mode_names),
             "mode_slots": self.mode_slots,
@@ -374,5 +391,6 @@ class AggregationDetector:
 
     def _state(self, keys: KeyIndex, scores: SortedWindow) -> CardsState:
         groups = number_of_groups(self.mode_slots)
-        windows = SlidingWindows([days * DAY for days in self.windows], groups, self.ring_limit)
+        kept = SlidingWindows if self.aggregates == "exact" else TiledWindows
+        windows = kept([days * DAY for days in self.windows], groups, self.ring_limit)
         return CardsState(keys, windows, Population(self.mode_slots, groups), len(self.features), scores)

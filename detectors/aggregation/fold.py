@@ -2,8 +2,8 @@
 
 Rules for what is not plain:
 
-- repeated (its number is in the card's ring: that of a transaction in the longest window back from the card's newest): REPEATED,
-  changes nothing;
+- repeated (its number is in the card's ring: that of a transaction in the longest window back from the card's newest; in tiles, of one
+  of the card's last eight): REPEATED, changes nothing;
 - late (older than the card's newest): LATE, no score and no vector; inside the longest window it enters the aggregates in its place and
   the card's own normal with the weight it has left, beyond it is only counted; it teaches the population nothing, and no gap;
 - equal times are not late: transactions of one second are taken in their order of arrival;
@@ -18,7 +18,7 @@ import math
 import numpy as np
 from numba import njit
 
-from detectors.aggregation.equations import attribute_slot
+from detectors.aggregation.equations import RECENCY, attribute_slot
 from detectors.aggregation.features import (
     ADDRESS_MATCH,
     ADDRESS_MISMATCH,
@@ -67,10 +67,11 @@ from detectors.aggregation.unusualness import (
     unusualness,
     usual_gap,
 )
-from detectors.aggregation.vector import window_features
+from detectors.aggregation.vector import GATES, open_gates, read_windows, window_features
 from detectors.protocol import JUDGED, LATE, MICROSECONDS, REPEATED
 from state import decay
 from state.sorted_window import below, push
+from state.tiles import add_to_tile, advance_tiles, known, make_tile_room, read_tiles, remember
 from state.window import LEFT_EARLY, NEVER, NEWEST, advance, holds, insert, make_room
 
 DAY = 86_400
@@ -83,7 +84,7 @@ FLOATS = 8
 SEEN, UNIT, REASON, GAP_BEFORE, CUT_SHORT = range(5)
 INTEGERS = 5
 # Places of `shape`.
-NAMED, MODE_SLOTS, LIMIT, MASS_LIMIT, FORM, NEEDED, KEPT = range(7)
+NAMED, MODE_SLOTS, LIMIT, MASS_LIMIT, FORM, NEEDED, TILED = range(7)
 # Places of `numbers`: settings that are no whole numbers.
 EPSILON, PRIOR_WEIGHT, RATE, UNUSUAL_RATIO = range(4)
 
@@ -91,7 +92,7 @@ EPSILON, PRIOR_WEIGHT, RATE, UNUSUAL_RATIO = range(4)
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def score_then_learn(  # type: ignore[no-untyped-def]
     first, at, slots, amount, mode, address_match, credit_limit, merchant, transaction, shape, settings, spans,
-    rings, sums, past, data, header, own, paid, judged, seen, counts, curves, low, normal, merchants, shares, turned_away,
+    rings, sums, past, recent, data, narrow, header, own, paid, judged, seen, counts, curves, low, normal, merchants, shares, turned_away,
     ring, ordered, ranked, vectors, floats, integers,
 ):  # fmt: skip
     """Fold events `first` …; return the one to go on with once the arena has grown, or their number.
@@ -100,8 +101,8 @@ def score_then_learn(  # type: ignore[no-untyped-def]
     ----------
     shape, settings
         Whole numbers and others, as named above.
-    rings, sums, past, data, header
-        `state.window`'s arrays and arena.
+    rings, sums, past, recent, data, narrow, header
+        Arrays and arena of `state.window`, or of `state.tiles` where TILED; `narrow` is `data` as float32.
     own, paid, judged
         A row per card: decayed sums (`state.decay`), transactions by mode, and how many were judged.
     seen, counts, curves, low, normal
@@ -118,8 +119,8 @@ def score_then_learn(  # type: ignore[no-untyped-def]
     named, modes, form = shape[NAMED], shape[MODE_SLOTS], shape[FORM]
     n0, rate = settings[PRIOR_WEIGHT], settings[RATE]
     unusual_group = MODES + modes + UNUSUAL
-    longest = spans[len(spans) - 1]
-    mode_shares = np.empty(modes)
+    longest, tiled = spans[len(spans) - 1], shape[TILED] > 0
+    mode_shares, gates, found = np.empty(modes), np.empty(GATES, np.int64), np.empty((GATES, len(spans), 5))
     for row in range(first, len(at)):
         slot = slots[row]
         now = at[row] // MICROSECONDS
@@ -127,7 +128,7 @@ def score_then_learn(  # type: ignore[no-untyped-def]
         card = own[slot]
         integers[row, SEEN] = ranked[0]
         integers[row, UNIT] = judged[slot]
-        if holds(rings, data, spans, slot, transaction[row]):
+        if known(recent, slot, transaction[row]) if tiled else holds(rings, data, spans, slot, transaction[row]):
             integers[row, REASON] = REPEATED
             turned_away[2] += 1
             continue
@@ -137,8 +138,15 @@ def score_then_learn(  # type: ignore[no-untyped-def]
             turned_away[1] += 1
             continue
         if not late:
-            advance(rings, sums, past, data, spans, slot, now)
-        if not make_room(rings, data, header, spans, slot, shape[LIMIT]):
+            if tiled:
+                advance_tiles(rings, past, data, longest, slot, now)
+            else:
+                advance(rings, sums, past, data, spans, slot, now)
+        if tiled:
+            room = make_tile_room(rings, data, header, slot, shape[LIMIT])
+        else:
+            room = make_room(rings, data, header, spans, slot, shape[LIMIT])
+        if not room:
             if not late:
                 rings[slot, NEWEST] = newest  # as it was: this event comes again
             return row
@@ -146,7 +154,11 @@ def score_then_learn(  # type: ignore[no-untyped-def]
         if late:
             mean = own_mean(n0, normal[MEDIAN], card[decay.WEIGHT], card[decay.VALUES], float(amount[row]))
             groups = groups_of(attribute, modes, address_match[row], amount[row] > settings[UNUSUAL_RATIO] * mean)
-            insert(rings, sums, past, data, spans, slot, now, amount[row], groups, transaction[row], shape[LIMIT], shape[MASS_LIMIT])
+            if tiled:
+                add_to_tile(rings, past, data, narrow, slot, now, amount[row], groups, shape[LIMIT])
+                remember(recent, slot, transaction[row])
+            else:
+                insert(rings, sums, past, data, spans, slot, now, amount[row], groups, transaction[row], shape[LIMIT], shape[MASS_LIMIT])
             if amount[row] > 0:
                 decay.add_value(card, float(amount[row]), decay.weight_of(card, now, rate))
             if attribute >= 0:
@@ -216,11 +228,14 @@ def score_then_learn(  # type: ignore[no-untyped-def]
             vector[MERCHANT + i] = shares[place, i] if place >= 0 else 0.0
         for j in range(named):
             vector[FIXED + j] = mode[row] == j
+        open_gates(gates, attribute, modes, address_match[row])
+        if tiled:
+            read_tiles(rings, data, narrow, spans, slot, now, form == RECENCY, gates, found)
+        else:
+            read_windows(rings, sums, spans, slot, now, form, gates, found)
         for window in range(len(spans)):
-            window_features(
-                vector[FIXED + named + PER_WINDOW * window :], rings, sums, spans, slot, window, now, form, attribute, modes,
-                address_match[row], rarity, (1.0 - unusual_share) / mean,
-            )  # fmt: skip
+            block = vector[FIXED + named + PER_WINDOW * window :]
+            window_features(block, found[:, window], float(spans[window]), rarity, (1.0 - unusual_share) / mean)
 
         # -- score and rank
         score = unusualness(by_amount, by_mode, by_gap)
@@ -242,7 +257,11 @@ def score_then_learn(  # type: ignore[no-untyped-def]
 
         # -- learn
         push(ring, ordered, ranked, score)
-        insert(rings, sums, past, data, spans, slot, now, amount[row], groups, transaction[row], shape[LIMIT], shape[MASS_LIMIT])
+        if tiled:
+            add_to_tile(rings, past, data, narrow, slot, now, amount[row], groups, shape[LIMIT])
+            remember(recent, slot, transaction[row])
+        else:
+            insert(rings, sums, past, data, spans, slot, now, amount[row], groups, transaction[row], shape[LIMIT], shape[MASS_LIMIT])
         if amount[row] > 0:
             seen[AMOUNT, bin_of(AMOUNT, log_amount, low)] += 1
             seen[RATIO, bin_of(RATIO, log_ratio, low)] += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from detectors.aggregation.equations import simple_aggregation, time_gap, time_weight, transaction_gap
+from detectors.aggregation.equations import read
 from detectors.aggregation.features import (
     COND_BIG,
     COND_MODE,
@@ -21,44 +21,57 @@ from detectors.aggregation.features import (
     N,
 )
 from detectors.aggregation.groups import ALL, MATCH, MISMATCH, MODES, UNUSUAL
-from state.window import COUNT
+
+# Which groups a transaction's vector is of, and what is read of each.
+OF_ALL, OF_MODE, OF_MATCH, OF_UNUSUAL = range(4)
+GATES = 4
+COUNT, WEIGHT, SIMPLE, PLACED, TIMED = range(5)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def window_features(  # type: ignore[no-untyped-def]
-    out, rings, sums, spans, slot, window, now, form, mode, modes, address_match, rarity, unusual_weight
-):
+def open_gates(gates, mode, modes, address_match):  # type: ignore[no-untyped-def]
+    """Write the groups that a transaction asks for to gates[0:4]; a closed gate is −1."""
+    gates[OF_ALL] = ALL
+    gates[OF_MODE] = MODES + mode if mode >= 0 else -1
+    gates[OF_MATCH] = MODES + modes + (MATCH if address_match > 0 else MISMATCH) if address_match >= 0 else -1
+    gates[OF_UNUSUAL] = MODES + modes + UNUSUAL
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def read_windows(rings, sums, spans, slot, now, form, gates, out):  # type: ignore[no-untyped-def]
+    """Fill out[gate, window] with n, Σ w, SA, TxG and TG of exact sums; zeros where a gate is closed."""
+    for gate in range(GATES):
+        for window in range(len(spans)):
+            if gates[gate] >= 0:
+                read(rings, sums, spans, slot, window, gates[gate], now, form, out[gate, window])
+            else:
+                out[gate, window] = 0.0
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def window_features(out, found, span, rarity, unusual_weight):  # type: ignore[no-untyped-def]
     """Write the features of one window to out[0:13], as `features` names them.
 
     Parameters
     ----------
-    mode, address_match
-        The current transaction's: which gates are open.
+    found
+        What was read of the window, shape (gates, 5).
+    span
+        d in seconds.
     rarity, unusual_weight
-        1 − p_c of its mode, and of unusual amounts over the card's mean: what the gated time gaps are multiplied by.
+        1 − p_c of the transaction's mode, and of unusual amounts over the card's mean: what the gated time gaps are multiplied by.
     """
-    span = float(spans[window])
-    count = sums[slot, ALL, window, COUNT]
-    time_gaps = time_gap(rings, sums, spans, slot, window, ALL, now)
-    weight = time_weight(rings, sums, spans, slot, window, ALL, now)
-    out[N] = count
-    out[SA] = simple_aggregation(sums, slot, window, ALL)
-    out[TG] = time_gaps / span
-    out[TXGAP] = transaction_gap(rings, sums, slot, window, ALL, form)
-    out[MEAN] = time_gaps / float(weight) if weight > 0 else 0.0
-    out[N_MODE : COND_MODE + 1] = 0.0
-    if mode >= 0:
-        group = MODES + mode
-        gated = time_gap(rings, sums, spans, slot, window, group, now) / span
-        out[N_MODE] = sums[slot, group, window, COUNT]
-        out[SA_MODE] = simple_aggregation(sums, slot, window, group)
-        out[TG_MODE] = gated
-        out[TXGAP_MODE] = transaction_gap(rings, sums, slot, window, group, form)
-        out[COND_MODE] = rarity * gated
-    out[TG_MATCH] = 0.0
-    if address_match >= 0:
-        group = MODES + modes + (MATCH if address_match > 0 else MISMATCH)
-        out[TG_MATCH] = time_gap(rings, sums, spans, slot, window, group, now) / span
-    group = MODES + modes + UNUSUAL
-    out[N_BIG] = sums[slot, group, window, COUNT]
-    out[COND_BIG] = unusual_weight * (time_gap(rings, sums, spans, slot, window, group, now) / span)
+    out[N] = found[OF_ALL, COUNT]
+    out[SA] = found[OF_ALL, SIMPLE]
+    out[TG] = found[OF_ALL, TIMED] / span
+    out[TXGAP] = found[OF_ALL, PLACED]
+    out[MEAN] = found[OF_ALL, TIMED] / found[OF_ALL, WEIGHT] if found[OF_ALL, WEIGHT] > 0.0 else 0.0
+    gated = found[OF_MODE, TIMED] / span
+    out[N_MODE] = found[OF_MODE, COUNT]
+    out[SA_MODE] = found[OF_MODE, SIMPLE]
+    out[TG_MODE] = gated
+    out[TXGAP_MODE] = found[OF_MODE, PLACED]
+    out[COND_MODE] = rarity * gated
+    out[TG_MATCH] = found[OF_MATCH, TIMED] / span
+    out[N_BIG] = found[OF_UNUSUAL, COUNT]
+    out[COND_BIG] = unusual_weight * (found[OF_UNUSUAL, TIMED] / span)

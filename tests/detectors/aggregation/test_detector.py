@@ -155,10 +155,10 @@ def test_however_cards_are_spread_over_partitions_they_are_judged_alike(stream, 
 @settings(max_examples=40, deadline=None)
 @given(
     events(), st.lists(st.integers(0, 120), max_size=5), st.sampled_from([3, 4096]), st.sampled_from([2, 1000]),
-    st.sampled_from([0.0, 3.0]), st.sampled_from([10, 200]),
+    st.sampled_from([0.0, 3.0]), st.sampled_from([10, 200]), st.sampled_from(["exact", "tiles"]),
 )  # fmt: skip
-def test_how_events_are_cut_and_frozen_changes_nothing(stream, places, ring_limit, key_limit, cap, frauds):
-    detector = AggregationDetector(**SMALL, ring_limit=ring_limit, key_limit=key_limit, alerts_per_day=cap)
+def test_how_events_are_cut_and_frozen_changes_nothing(stream, places, ring_limit, key_limit, cap, frauds, aggregates):
+    detector = AggregationDetector(**SMALL, ring_limit=ring_limit, key_limit=key_limit, alerts_per_day=cap, aggregates=aggregates)
     inputs = {"model": model_record(detector, frauds=frauds), "shares": shares_record()}
     state = detector.new_state()
     detector.adopt(state, inputs)
@@ -373,6 +373,32 @@ def test_a_merchants_share_of_known_frauds_is_part_of_the_vector():
     assert not shares[:, 1:].any()
 
 
+@settings(max_examples=40, deadline=None)
+@given(events())
+def test_in_tiles_time_gaps_are_never_too_large_and_sums_never_too_small(stream):
+    """Refunds apart, and repeats, which the two tell by other means; all else of the vector is the same."""
+    stream = [(card, t, abs(a), mode, row, match) for row, (card, t, a, mode, _, match) in enumerate(stream)]
+    exact, _ = folded(AggregationDetector(**SMALL), stream)
+    tiled, _ = folded(AggregationDetector(**SMALL, aggregates="tiles"), stream)
+    np.testing.assert_array_equal(exact.reason, tiled.reason)
+    judged = exact.reason == 0
+    for name in exact.evidence:
+        one, other = exact.evidence[name][judged], tiled.evidence[name][judged]
+        if name.startswith(("n_", "sa_")):
+            assert (other >= one * (1 - 1e-6)).all(), name
+        elif name.startswith("tg_"):
+            assert (other <= one * (1 + 1e-6) + 1e-6).all(), name
+        elif name.startswith(("own_", "amount", "log_", "surprise_amount", "surprise_gap")):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_in_tiles_a_repeat_is_recognised_among_the_last_eight():
+    stream = [("a", t, 100, 0, t) for t in range(9)]
+    verdicts, state = folded(AggregationDetector(aggregates="tiles"), [*stream, ("a", 9, 100, 0, 1), ("a", 9, 100, 0, 0)])
+    assert verdicts.reason.tolist()[-2:] == [REPEATED, 0]
+    assert state.turned_away.tolist() == [0, 0, 1]
+
+
 def test_the_default_vector_is_the_one_that_is_named():
     assert AggregationDetector().features == FEATURES
 
@@ -394,7 +420,7 @@ def test_the_most_unpleasant_numbers_are_survived():
     [
         {"epsilon": 1.5}, {"epsilon": 1e-5}, {"windows": ()}, {"windows": (3, 1)}, {"modes": ()}, {"mode_slots": 1}, {"txgap": "text"},
         {"prior_weight": 0.0}, {"ring_limit": 0}, {"normal_days": 0},
-        {"unusual_ratio": 1.0}, {"alerts_per_day": -1}, {"review_cost": -1}, {"calibration": 0},
+        {"aggregates": "some"}, {"unusual_ratio": 1.0}, {"alerts_per_day": -1}, {"review_cost": -1}, {"calibration": 0},
         {"quiet_units": -1}, {"key_limit": 0}, {"exponent": 9},
     ],
 )  # fmt: skip
