@@ -1,4 +1,22 @@
-"""The conformal rule among a sensor's own earlier scores, until budgets decide: kernels on ascending numbers in an arena."""
+"""The conformal rule among a sensor's own earlier scores, until budgets decide: kernels on ascending numbers in an arena.
+
+The set holds scores of the readings that the model was built from and of the first after them, and then stands still. It holds
+anomalies, too: three beats of 803 are a tenth of it, so that its 99th percentile would be an anomaly's own peak. So of the distances
+what lies √ℓ or farther from the model, as far as a flat line from any shape, is left out, if it is no more than a sixteenth (where it
+is more, the sensor has no shape, and that is its normal).
+
+At ε = 1 %, first 100,000 points, five starts (mean; the worst in brackets): segments with an alarm, and alarming readings among those
+whose subsequence touches no label.
+
+| | segments: shape | either channel | normal readings: shape | amplitude | either |
+|---|---|---|---|---|---|
+| 803 | .977 | .987 (.933) | .002 | .000 | .002 (.005) |
+| 805 | .987 | 1.000 (1.000) | .001 | .055 | .056 (.069) |
+| 14046_13 | .973 | .973 (.955) | .009 | .006 | .014 (.017) |
+| 14046_21 | .859 | .900 (.596) | .000 | .000 | .000 (.001) |
+
+805 grows louder after its first minutes, and a set that stands still does not follow: no rate is promised for a sensor that drifts.
+"""
 
 from __future__ import annotations
 

@@ -256,6 +256,28 @@ def test_after_an_interruption_there_is_no_score_until_a_whole_window_has_come_a
     np.testing.assert_allclose(score[511:], reference.score[511:], rtol=1e-12)
 
 
+def test_irregular_sampling_is_taken_as_it_comes_a_length_counts_readings():
+    detector, values = NormalModelDetector(**SMALL), with_pause()
+    reference, _ = judged(detector, readings(values))
+    columns = readings(values)
+    columns.at[:] = np.cumsum(np.random.default_rng(0).integers(1, 2_000_000, len(values)))
+    verdicts, _ = judged(detector, columns)
+    np.testing.assert_array_equal(verdicts.score, reference.score)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_the_streamed_score_is_exact_at_any_level_and_after_a_spike(offset):
+    detector, values = NormalModelDetector(**SMALL), wave(900) + offset
+    values[500] = 1e9
+    verdicts, state = judged(detector, readings(values))
+    model = built_by(detector, values, state)
+    centroids = [centroid.tolist() for centroid in model.centroids]
+    for row in (300, 400, 520, 600, 899):
+        subsequence = values[row - 11 : row + 1].tolist()
+        reference = naive.normal_model_distance(subsequence, centroids, model.weights.tolist(), model.floor)
+        assert verdicts.score[row] == pytest.approx(reference, rel=1e-6 if offset else 1e-9)
+
+
 def test_a_gap_within_the_setting_interrupts_nothing():
     detector, values = NormalModelDetector(**SMALL), with_pause()
     columns = readings(values)
