@@ -51,7 +51,7 @@ def here(*arguments, code=0, **environment):
     return said.getvalue()
 
 
-def done(process, code=0, seconds=60.0):
+def done(process, code=0, seconds=180.0):
     """Its output, when it has ended as it should."""
     output = process.communicate(timeout=seconds)[0]
     assert process.returncode == code, output
@@ -91,7 +91,7 @@ def working(environment):
 
 
 @contextmanager
-def parked(environment, seconds=60.0):
+def parked(environment, seconds=180.0):
     """A worker that says of the only stream why partitions are parked: reasons by number; stopped in order at the end."""
     process = nilometer("worker", **environment)
     try:
@@ -122,7 +122,7 @@ def readiness(environment):
         return {}
 
 
-def wait_ready(process, environment, seconds=60.0):
+def wait_ready(process, environment, seconds=180.0):
     end = time.monotonic() + seconds
     while True:
         with (

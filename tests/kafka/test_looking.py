@@ -162,7 +162,7 @@ def test_a_parked_partition_is_reset_and_goes_on(kafka):
         with working(environment):
             checkpointed(environment, "3")
             assert "1 members: stop every worker first" in run(*arguments, "--yes", code=2, **environment)[0]
-        environment = {**environment, "NILOMETER_CALIBRATION__CALIBRATION": "900"}  # shapes the state: parked
+        environment = {**environment, "NILOMETER_CALIBRATION__WARM_UP": "900"}  # shapes the state: parked
         assert "would begin anew at 3 with nothing learnt: say so with --yes" in run(*arguments, code=2, **environment)[0]
         assert "holds 0 to 3" in run(*arguments, "--at", "4", code=2, **environment)[0]
         for number in ("0", "1"):

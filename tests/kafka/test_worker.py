@@ -22,7 +22,7 @@ from streams.simulators.postings import simulate_postings
 from streams.simulators.sensors import simulate_sensors
 from streams.transport.broker import partition_of_key
 from streams.transport.kafka_logs import KafkaLogs
-from tests.kafka.commands import PARTITIONS, done, installation, nilometer, working
+from tests.kafka.commands import PARTITIONS, here, installation, working
 from tests.streams import real
 from tests.streams.live import COORDINATES
 
@@ -35,7 +35,7 @@ async def said(environment, stream, rows):
         async def values(topic, partitions=PARTITIONS):
             return [r for p in range(partitions) for r in (await logs.read_to_end(prefix + topic, p)).records]
 
-        end = time.monotonic() + 40
+        end = time.monotonic() + 120
         while True:
             scores, letters = {}, set()
             for record in await values(topics.scores(stream)):
@@ -50,7 +50,6 @@ async def said(environment, stream, rows):
                 break
             assert time.monotonic() < end, f"{len(scores)} scores and {len(letters)} letters of {rows} rows"
             await asyncio.sleep(0.2)
-        await asyncio.sleep(0.5)
         alerts = [record.value for record in await values(topics.alerts(stream))]
         log = await values(topics.cuts(stream))
     cuts = [
@@ -74,7 +73,7 @@ def held_against_backtest(environment, stream, file, folder):
         "--cuts",
         str(folder / "cuts"),
     ]
-    done(nilometer(*arguments, "--cuts", str(folder / "cuts"), **quiet))
+    here(*arguments, **quiet)
     reference = pq.read_table(folder / "out" / "scores.parquet")
     reference = {**reference.to_pydict(), "at": reference["at"].cast(pa.int64()).to_pylist()}
     offsets = [0] * PARTITIONS
@@ -114,9 +113,12 @@ MADE = {
 def test_a_worker_says_of_a_replayed_file_what_backtest_says(kafka, tmp_path, stream, fetch):
     file = written(MADE[stream](), tmp_path / "file.parquet")
     more = {"NILOMETER_SENSORS__LENGTH": "40", "NILOMETER_KAFKA__FETCH": fetch}
-    with installation(kafka, stream, **more) as environment, working(environment):
-        output = done(nilometer("replay", str(file), "--topic", topics.source(stream), "--speed", "6e6", **environment))
-        assert "records to" in output
+    with installation(kafka, stream, **more) as environment:
+        with working(environment):
+            output = here("replay", str(file), "--topic", topics.source(stream), "--speed", "6e6", **environment)
+            assert "records to" in output
+            asyncio.run(said(environment, stream, pq.read_metadata(file).num_rows))
+        # It has left: all that it said has been delivered.
         scores, alerts, cuts = held_against_backtest(environment, stream, file, tmp_path)
         assert len(scores) == pq.read_metadata(file).num_rows
         # Employees' reference is the population's, from whichever posting on it reaches a partition: alerts before or behind.
@@ -128,7 +130,9 @@ def test_a_worker_says_of_a_replayed_file_what_backtest_says(kafka, tmp_path, st
 @pytest.mark.parametrize("stream", ["sensors", "cards", "employees"])
 def test_whole_real_files(kafka, tmp_path, data, stream, fetch):
     file = getattr(real, stream)(data, tmp_path / f"{stream}.parquet")
-    with installation(kafka, stream, NILOMETER_KAFKA__FETCH=fetch) as environment, working(environment):
-        done(nilometer("replay", str(file), "--topic", topics.source(stream), **environment))
+    with installation(kafka, stream, NILOMETER_KAFKA__FETCH=fetch) as environment:
+        with working(environment):
+            here("replay", str(file), "--topic", topics.source(stream), **environment)
+            asyncio.run(said(environment, stream, pq.read_metadata(file).num_rows))
         scores, _, _ = held_against_backtest(environment, stream, file, tmp_path)
         assert len(scores) == pq.read_metadata(file).num_rows

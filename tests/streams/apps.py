@@ -82,8 +82,8 @@ class Reader:
         return [value for chunk in self.chunks if partition in (None, chunk.partition) for value in chunk.values()]
 
 
-async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
-    """Wait until it holds; a test that waits longer than `seconds` has failed."""
+async def until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
+    """Wait until it holds; a test that waits longer than `seconds` has failed, however busy the machine is."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

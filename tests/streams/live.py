@@ -12,6 +12,7 @@ import msgspec
 
 from config.settings import Settings
 from streams import cuts, scores, topics
+from streams.agents.watch import Watcher
 from streams.app import assemble, create_topics
 from streams.cut_log import counting
 from streams.engine import run
@@ -53,7 +54,8 @@ def live(stream: str, file: Path, settings: Settings, name: str, pause_every: in
                     await asyncio.sleep(0.04)
         while any(part.next < broker.end_offset(source, number) for number, part in watcher.partitions.items()) or not watcher.partitions:
             await asyncio.sleep(0.02)
-        await asyncio.sleep(0.1)  # what the last chunk sent is on its way
+        while not at_rest(watcher):  # what the last chunk led to is on its way
+            await asyncio.sleep(0.02)
 
     try:
         asyncio.run(run(pipeline.app, feed()))
@@ -61,6 +63,11 @@ def live(stream: str, file: Path, settings: Settings, name: str, pause_every: in
     finally:
         pipeline.executor.shutdown()
         Broker.forget(name)
+
+
+def at_rest(watcher: Watcher) -> bool:
+    """Whether no batch is being folded, and all that the last one led to has been handed over."""
+    return all(tenure.settled and not tenure.lock.locked() for tenure in watcher.tenures.values())
 
 
 def _said(broker: Broker, stream: str, settings: Settings, states: dict[int, bytes]) -> Said:

@@ -12,6 +12,8 @@ from streams.app import assemble, create_topics
 from streams.engine import run
 from streams.transport.broker import Broker
 from streams.transport.tail import MemoryLogs
+from tests.streams.apps import until
+from tests.streams.live import at_rest
 
 GOOD = {
     "sensor.readings": ("sensor_id", {"sensor_id": "k", "at": 1000, "value": 1.0}),
@@ -78,9 +80,7 @@ def test_rubbish_goes_to_the_dead_letters_and_the_rest_is_folded(topic):
             later = {**good, "at": 2000 + number} | ({"transaction_id": f"t{number}"} if "transaction_id" in good else {})
             broker.produce(topic, b"k", msgspec.json.encode(later), partition=0)
         watcher = next(w for w in pipeline.watchers.values() if w.definition.partition(0).topic == topic)
-        while not watcher.partitions or watcher.partitions[0].next < broker.end_offset(topic, 0):
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
+        await until(lambda: watcher.partitions and watcher.partitions[0].next == broker.end_offset(topic, 0) and at_rest(watcher))
         assert watcher.partitions[0].counts.events == len(sent)
 
     asyncio.run(run(pipeline.app, feed()))
@@ -104,9 +104,7 @@ def test_a_bad_reading_of_a_frame_is_named_by_its_index_and_the_others_are_folde
     async def feed():
         broker.produce("sensor.readings", b"k", frame)
         watcher = pipeline.watchers["sensors"]
-        while not watcher.partitions or watcher.partitions[0].next < 1:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
+        await until(lambda: watcher.partitions and watcher.partitions[0].next == 1 and at_rest(watcher))
         assert watcher.partitions[0].counts.events == 3
 
     asyncio.run(run(pipeline.app, feed()))

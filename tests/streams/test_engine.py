@@ -29,10 +29,11 @@ def test_an_app_is_up_and_down_again_in_an_instant():
                 middle = time.monotonic()
             return middle - begin, time.monotonic() - middle
 
-    up, down = asyncio.run(scenario())
+    # 0.02 s on a quiet machine; the best of some, since on a busy one any of them may be held up
+    ups, downs = zip(*(asyncio.run(scenario()) for _ in range(5)), strict=True)
 
-    assert up < 1.0  # 0.02 s on a quiet machine
-    assert down < 1.0
+    assert min(ups) < 1.0
+    assert min(downs) < 1.0
 
 
 def test_apps_may_follow_one_another_and_stand_side_by_side():
@@ -79,13 +80,15 @@ def test_an_error_in_an_agent_ends_the_app_and_no_later_chunk_is_read():
             reader.problem = fail
 
             async def more():
-                for value in (b"good", b"bad", b"after"):
+                broker.produce("source", None, b"good")
+                await until(reader.values)
+                for value in (b"bad", b"after"):
                     broker.produce("source", None, value)
                     await asyncio.sleep(0.02)
-                await asyncio.sleep(10)
+                await asyncio.sleep(600)
 
             with pytest.raises(ZeroDivisionError, match="in the agent"):
-                await asyncio.wait_for(run(reader.app, more()), 3)
+                await asyncio.wait_for(run(reader.app, more()), 60)
             assert reader.values() == [b"good"]
 
     asyncio.run(scenario())
@@ -102,7 +105,8 @@ def test_an_error_in_a_handler_ends_the_app_and_is_not_swallowed(when):
 
             getattr(reader.app, when)(fail)
             with pytest.raises(ZeroDivisionError, match="in the handler"):
-                await asyncio.wait_for(run(reader.app, asyncio.sleep(0.2)), 3)
+                # an app that stops by itself; or else the error comes first
+                await asyncio.wait_for(run(reader.app, asyncio.sleep(0.2 if when == "when_stopping" else 600)), 60)
 
     asyncio.run(scenario())
 
@@ -117,7 +121,7 @@ def test_a_handler_that_is_cancelled_from_within_ends_the_app_and_leaves_it_not_
 
             reader.app.when_assigned(cancelled)
             with pytest.raises(RuntimeError, match="was cancelled from within"):
-                await asyncio.wait_for(run(reader.app, asyncio.sleep(10)), 3)
+                await asyncio.wait_for(run(reader.app, asyncio.sleep(600)), 60)
 
     asyncio.run(scenario())
 
@@ -128,7 +132,7 @@ def test_a_position_outside_the_log_ends_the_app_with_its_reason():
             reader = Reader(broker)
             reader.next[TP("source", 0)] = 5
             with pytest.raises(Exception, match="source/0 holds offsets 0 to 0, asked for 5"):
-                await asyncio.wait_for(run(reader.app, asyncio.sleep(10)), 3)
+                await asyncio.wait_for(run(reader.app, asyncio.sleep(600)), 60)
 
     asyncio.run(scenario())
 
@@ -158,12 +162,12 @@ def test_cancelling_leaves_nothing_behind_whenever_it_comes(steps):
     async def scenario():
         with embedded(source=2) as broker:
             reader = Reader(broker)
-            task = asyncio.ensure_future(run(reader.app, asyncio.sleep(10)))
+            task = asyncio.ensure_future(run(reader.app, asyncio.sleep(600)))
             for _ in range(steps):
                 await asyncio.sleep(0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
-                await asyncio.wait_for(task, 3)
+                await asyncio.wait_for(task, 60)
             assert not broker.group("reader").members
             await asyncio.sleep(0.05)
             assert [t for t in asyncio.all_tasks() if t is not asyncio.current_task()] == []
@@ -201,7 +205,7 @@ def test_ctrl_c_stops_an_app_in_order():
         try:
             assert process.stdout.readline() == "up\n"
             process.send_signal(signal.SIGINT)
-            out, error = process.communicate(timeout=5)
+            out, error = process.communicate(timeout=60)
         finally:
             process.kill()
     assert out == "stopping\n"

@@ -67,10 +67,10 @@ def test_pitfall_9_a_bomb_is_refused_soon_and_takes_no_more_than_its_limit(name:
     codec, pack = SIZED[name]
     bomb = memoryview(pack(bytes(64 * MIB)))
     inflater = Inflater(limit=4 * MIB)
-    start = time.perf_counter()
+    start = time.thread_time()  # our own work, however busy the machine is
     with most_memory() as most, pytest.raises(CorruptRecordException, match="refused as a bomb"):
         inflater.inflate(codec, bomb)
-    assert time.perf_counter() - start < 2.0
+    assert time.thread_time() - start < 2.0
     assert most[0] < 8 * MIB
 
 

@@ -161,7 +161,7 @@ def test_a_crashed_app_is_thrown_away_and_none_of_its_last_words_arrive():
             assert len(broker.group("reader").members) == 1
             reader.app.line.bury()
             with suppress(ConnectionError):
-                await asyncio.wait_for(stopping, 5)
+                await asyncio.wait_for(stopping, 60)
             assert ("source", 0) not in broker.group("reader").positions
 
     asyncio.run(scenario())

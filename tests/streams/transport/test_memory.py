@@ -219,13 +219,14 @@ def test_an_actor_whose_partition_goes_while_it_waits_ends_quietly():
     async def scenario():
         with embedded(source=2) as broker:
             reader = Reader(broker, keep=True)
-            ended = []
+            begun, ended = [], []
 
             @reader.app.agent(reader.app.chunked_topic("awaited"), isolated_partitions=True)
             async def wait(stream):
                 async for chunk in stream:
+                    begun.append(chunk.partition)
                     try:
-                        await asyncio.sleep(60)
+                        await asyncio.sleep(600)
                     except asyncio.CancelledError:
                         ended.append(chunk.partition)
                         raise
@@ -234,7 +235,7 @@ def test_an_actor_whose_partition_goes_while_it_waits_ends_quietly():
             broker.produce("awaited", None, b"1", partition=0)
             broker.produce("awaited", None, b"1", partition=1)
             async with running(reader.app):
-                await asyncio.sleep(0.05)
+                await until(lambda: len(begun) == 2)
                 guest = Reader(broker)
 
                 @guest.app.agent(guest.app.chunked_topic("awaited"), isolated_partitions=True)
