@@ -67,8 +67,8 @@ def slower(sub_samplings: int = SLOW_SUB_SAMPLINGS, windows: Sequence[int] = WIN
         "Whether TG or SA costs less depends on the classifier, and on how fast fraud is. Above it is faster than the holder or as fast, "
         "and on the mean SA costs less; only with nearest neighbours TG does. Here fraud is slow "
         f"({settings}; {sub_samplings} sub-samplings), and the mean turns, for nearest neighbours have more to lose. What tells them apart "
-        "is the gate: trees like to see the sums of both attribute values, nearest neighbours drown in the other one's. SA behind TG's gate "
-        "is within a hundredth of TG here. Cost over that of TG, %:",
+        "is the gate: trees like to see the sums of both attribute values, nearest neighbours drown in the other one's. SA behind TG's "
+        "gate is within a hundredth of TG here. Cost over that of TG, %:",
         "",
         tables.excess_table(found),
         "",
