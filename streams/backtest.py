@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from detectors.aggregation.policy import COST, RULES
 from detectors.protocol import Columns, Ints
 from state.keys import PackedKeys
 from streams import alerts, cuts, model_files, scores
@@ -43,6 +44,8 @@ class Kept:
     score: list[Any] = field(default_factory=list)
     p_value: list[Any] = field(default_factory=list)
     alert: list[Any] = field(default_factory=list)
+    probability: list[Any] = field(default_factory=list)  # cards: the model's, NaN before there is one,
+    by_model: list[Any] = field(default_factory=list)  # and whether it was the score
     key: list[bytes] = field(default_factory=list)
     label: list[Any] = field(default_factory=list)
 
@@ -240,6 +243,9 @@ class Backtest:
             kept.at.append(batch.columns.at)
             for name in ("score", "p_value"):
                 getattr(kept, name).append(columns[name].fill_null(np.nan).to_numpy()[rows])
+            if "fraud_probability" in columns:
+                kept.probability.append(columns["fraud_probability"].fill_null(np.nan).to_numpy()[rows])
+                kept.by_model.append(np.array(columns["rule"].take(pa.array(rows)).to_pylist()) == RULES[COST])
             kept.alert.append(columns["is_alert"].fill_null(False).to_numpy(zero_copy_only=False)[rows])
             kept.key.extend(batch.columns.keys.tolist())
             kept.label.append(batch.label[rows] > 0)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from config.settings import Settings
+from detectors.aggregation.recalibration import reliability
 from streams import measures
 from streams.backtest import Backtest
 
@@ -47,6 +48,10 @@ def report(test: Backtest, settings: Settings, begin: int | None = None, end: in
     }
     if test.kept.label:
         found |= _measured(test, settings, begin, end)
+    if test.training is not None:
+        trainer = test.training.trainer
+        found["learned"], found["learned_frauds"] = trainer.learned, trainer.frauds
+        found["models"] = trainer.scoreboard.measures()
     return found
 
 
@@ -61,11 +66,17 @@ def _measured(test: Backtest, settings: Settings, begin: int | None, end: int | 
         normal = _untouched(key, label, settings.sensors.window)
     # Ranks must be comparable between keys: where there is a p-value it is, a distance to one sensor's model is not.
     rank = np.where(np.isnan(p_value), np.nan, 1.0 - p_value) if test.definition.name == "errors" else score
+    ranked = judged
+    if kept.by_model:
+        by_model = np.concatenate(kept.by_model)
+        if (judged & by_model).any():  # unusualness and probability are no common rank
+            ranked = judged & by_model
     found: dict[str, Any] = {
         "labelled": int(label[inside].sum()),
         "labelled_tested": int(label[judged].sum()),
-        "roc_auc": measures.roc_auc(rank[judged], label[judged]),
-        "average_precision": measures.average_precision(rank[judged], label[judged]),
+        "ranked": int(ranked.sum()),
+        "roc_auc": measures.roc_auc(rank[ranked], label[ranked]),
+        "average_precision": measures.average_precision(rank[ranked], label[ranked]),
         "alert_rate_on_normal": _share(alert[judged & normal]),
         "precision_of_alerts": float(label[judged & alert].mean()) if (judged & alert).any() else None,
         "recall_of_alerts": float(alert[judged & label].mean()) if (judged & label).any() else None,
@@ -73,8 +84,12 @@ def _measured(test: Backtest, settings: Settings, begin: int | None, end: int | 
     if test.definition.name == "sensors":
         found |= _windows(key, score, label, inside, settings.sensors.window)
     if test.definition.name == "cards":
-        found["card_precision_at_100"] = measures.card_precision(score[judged], label[judged], key[judged], at[judged] // DAY)
+        found["card_precision_at_100"] = measures.card_precision(score[ranked], label[ranked], key[ranked], at[ranked] // DAY)
         found["cost"] = measures.weighted_cost(alert[judged], label[judged])
+        if kept.probability:
+            said = np.concatenate(kept.probability)
+            judged &= ~np.isnan(said)
+            found["reliability"] = reliability(said[judged], label[judged])
     return found
 
 

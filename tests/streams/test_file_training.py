@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,8 +13,10 @@ from detectors.aggregation.policy import FRAUDS_NEEDED
 from streams.app import audit, definition
 from streams.backtest import Backtest, CutRefused
 from streams.cuts import load as load_cuts
+from streams.measures import average_precision
 from streams.model_files import ModelFile
 from streams.references import NoSuchRecord
+from streams.report import report, write
 from streams.tabular import read
 
 DAYS, DELAY = 14, 2
@@ -53,6 +56,7 @@ def backtest(path, out, partitions=1, given=None, models=None, label=None, **mor
             test.feed(batch)
     finally:
         test.close()
+    write(out / "report.json", report(test, settings))
     return pq.read_table(out / "scores.parquet")
 
 
@@ -117,3 +121,19 @@ def test_a_version_that_is_another_is_refused(whole, folder):
     (folder / "forged.jsonl").write_bytes(lines)
     with pytest.raises(NoSuchRecord, match="holds another record than"):
         ModelFile(folder / "forged.jsonl").resolved(names)
+
+
+def test_the_report_says_what_was_learned_and_how_far_probabilities_can_be_trusted(whole, folder):
+    found = msgspec.json.decode((folder / "whole" / "report.json").read_bytes())
+    ripe = transactions()["at"].cast(pa.int64()).to_numpy() // 3_600_000_000
+    last = int(ripe[-1]) - 24 * DELAY
+    assert found["learned"] == int((ripe < last).sum())
+    assert found["learned_frauds"] == int(np.array(transactions()["label"])[ripe < last].sum())
+    assert found["models"]["champion"]["transactions"] == found["learned"]
+    assert sum(row["transactions"] for row in found["reliability"]) > 6_000
+    rules, label = np.array(whole["rule"].to_pylist()), np.array(transactions()["label"])
+    by_model = rules == "cost"  # before that the score is an unusualness: no common rank
+    probability = whole["fraud_probability"].to_numpy(zero_copy_only=False)
+    assert found["ranked"] == by_model.sum()
+    assert found["average_precision"] == average_precision(probability[by_model], label[by_model] > 0)
+    assert found["average_precision"] > 0.5
