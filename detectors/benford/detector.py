@@ -270,7 +270,8 @@ class BenfordDetector:
         trials, inside, wanted = rows["counts"][order, BAND_TRIALS], rows["hits"][order, BAND_PLACE], rows["expected"][order, BAND_PLACE]
         part = contribution(
             state.moments, state.histogram, state.fills, rows["hits"][order, :9], rows["expected"][order, :9],
-            np.stack([inside, trials - inside], axis=1), np.stack([wanted, trials - wanted], axis=1), rows["hits"][order, REPEATS_PLACE], rows["counts"][order, TRIALS],
+            np.stack([inside, trials - inside], axis=1), np.stack([wanted, trials - wanted], axis=1),
+            rows["hits"][order, REPEATS_PLACE], rows["counts"][order, TRIALS],
         )  # fmt: skip
         over = period_before(int(state.clock[LATEST_PERIOD]), self.period_months)
         return {**part, "period": period_record(over, period_e_values(rows, order, over), self.false_discovery_rate)}

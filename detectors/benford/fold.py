@@ -240,8 +240,9 @@ def fold_postings(  # type: ignore[no-untyped-def]
                     numbers[used, 0], numbers[used, 1] = e, held
                     numbers[used, 2] = min(1.0, held_late / e if test == ONSET else 1.0 / e)
                     numbers[used, 3] = np.nan if test == ONSET else e
+                    rho = rhos[1 if test == REPEATS_TEST else 2 if test == BAND_TEST else 0]
                     room = tell(
-                        detail, room, test, e, held, alpha, level, reference, fits, rhos[1 if test == REPEATS_TEST else 2 if test == BAND_TEST else 0], exponent, width,
+                        detail, room, test, e, held, alpha, level, reference, fits, rho, exponent, width,
                         row, hits[slot], evidence[slot], onset[slot], expected[slot], late[slot], driven[slot], drivers[slot], 0.0, 0, 0,
                     )  # fmt: skip
                     detail_stop[used] = room

@@ -98,7 +98,14 @@ class Population:
 
 
 def contribution(
-    moments: Floats, histogram: Ints, fills: Ints, digits: Ints, expected: Floats, band: Ints, expected_band: Floats, repeats: Ints,
+    moments: Floats,
+    histogram: Ints,
+    fills: Ints,
+    digits: Ints,
+    expected: Floats,
+    band: Ints,
+    expected_band: Floats,
+    repeats: Ints,
     postings: Ints,
 ) -> dict[str, Any]:
     """A partition's part: what it has learned of amounts, and employees' rows in the order of their keys.

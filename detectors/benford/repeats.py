@@ -59,8 +59,8 @@ def group_sums(repeats: NDArray[np.int64], postings: NDArray[np.int64]) -> list[
 def scatter(sums: Sequence[int]) -> float:
     """Return the intraclass correlation ρ of employees' repeats, by moments.
 
-    Var(xᵢ) = nᵢ r (1 − r) (1 + (nᵢ − 1) ρ), so Σ (xᵢ − nᵢ r)² − Σ nᵢ r (1 − r) estimates ρ r (1 − r) Σ nᵢ (nᵢ − 1), where there is none with
-    standard deviation √(2 / Σ nᵢ (nᵢ − 1)) of ρ: so much is taken off. At least 0; 1 where too few employees tell.
+    Var(xᵢ) = nᵢ r (1 − r) (1 + (nᵢ − 1) ρ), so Σ (xᵢ − nᵢ r)² − Σ nᵢ r (1 − r) estimates ρ r (1 − r) Σ nᵢ (nᵢ − 1). Where there is
+    none ρ comes out with standard deviation √(2 / Σ nᵢ (nᵢ − 1)): so much is taken off. At least 0; 1 where too few employees tell.
 
     Examples
     --------

@@ -8,6 +8,7 @@ the population (mu, sigma, how employees scatter, how often amounts repeat) it h
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,15 +66,27 @@ def columns_of(amounts: NDArray[np.int64], first: int = 0) -> Columns:
     )  # fmt: skip
 
 
-def informed(detector: BenfordDetector, seed: int = 99) -> tuple[BenfordState, dict[str, object]]:
-    """A state that has adopted what 200 other employees teach, and that."""
-    teacher = detector.new_state()
-    watch(detector, teacher, amounts_of(np.random.default_rng(seed), PILOTS, PILOT_POSTINGS))
-    contribution = dict(detector.contribution(teacher) or {})
-    contribution.pop("period")
+def lessons(detector: BenfordDetector, postings: int, every: int, fraud: float = 0.0, seed: int = 98) -> list[dict[str, object]]:
+    """What 200 other employees teach after each `every` of their postings; four of them are fraudsters, at that share."""
+    rng, teacher, told = np.random.default_rng(seed), detector.new_state(), []
+    amounts = amounts_of(rng, PILOTS, postings)
+    amounts[: PILOTS // 50] = amounts_of(rng, PILOTS // 50, postings, fraud)
+    for first in range(0, postings, every):
+        watch(detector, teacher, amounts[:, first : first + every], first)
+        told.append({"population": detector.merged([detector.contribution(teacher) or {}])["population"]})
+    return told
+
+
+def informed(detector: BenfordDetector) -> BenfordState:
+    """A state that has adopted what 200 other employees teach by their first thousand postings."""
     state = detector.new_state()
-    detector.adopt(state, detector.merged([contribution]))
-    return state, contribution
+    detector.adopt(state, _first_lesson())
+    return state
+
+
+@cache
+def _first_lesson() -> dict[str, object]:
+    return lessons(BenfordDetector(), PILOT_POSTINGS, PILOT_POSTINGS)[0]
 
 
 def watch(detector: BenfordDetector, state: BenfordState, amounts: NDArray[np.int64], first: int = 0) -> dict[int, NDArray[np.float64]]:
@@ -102,19 +115,21 @@ BY_DEFAULT = {test: 0.005 * SHARES[test] for test in NAMES}
 def many(
     employees: int, postings: int, *, fraud: float = 0.0, onset: int = 0, seed: int = 1, every: int = 0
 ) -> dict[str, dict[int, NDArray[np.int64]]]:
-    """Crossings of many employees at 5 % each and at the default budget; `every`: postings after which a new reference is adopted."""
+    """Crossings of many employees at 5 % each and at the default budget.
+
+    `every`: postings after which a reference is adopted that other employees have taught by as many of theirs, a few of them fraudsters.
+    """
     rng, detector = np.random.default_rng(seed), BenfordDetector()
+    told = lessons(detector, postings, every, 0.01) if every else []
     found: dict[str, list[dict[int, NDArray[np.int64]]]] = {"level": [], "budget": []}
     for first in range(0, employees, AT_ONCE):
-        state, pilot = informed(detector)
+        state = informed(detector)
         amounts = amounts_of(rng, min(AT_ONCE, employees - first), postings, fraud, onset)
         if every:
             parts = []
-            for start in range(0, postings, every):
+            for lesson, start in zip(told, range(0, postings, every), strict=True):
                 parts.append(watch(detector, state, amounts[:, start : start + every], start))
-                told = dict(detector.contribution(state) or {})
-                told.pop("period")
-                detector.adopt(state, detector.merged([pilot, told]))
+                detector.adopt(state, lesson)
             evidence = {test: np.concatenate([part[test] for part in parts], axis=1) for test in NAMES}
         else:
             evidence = watch(detector, state, amounts)
@@ -144,7 +159,7 @@ def false_discoveries(
     for repeat in range(repeats):
         rng, ends = np.random.default_rng(1_000 + repeat), []
         for first in range(0, employees, AT_ONCE):
-            state, _ = informed(detector)
+            state = informed(detector)
             amounts = amounts_of(rng, AT_ONCE, postings)
             if first == 0:
                 amounts[:fraudsters] = amounts_of(rng, fraudsters, postings, fraud)
