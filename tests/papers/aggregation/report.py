@@ -123,7 +123,8 @@ def simulator(tabled: Tables = TABLES) -> Section:
         rows += [[rates, f"{100 * share:.1f} %", name, *(f"{number:.3f}" for number in numbers)] for name, numbers in found.items()]
     text = [
         "How much of the frauds single columns find, without any aggregate (data set 1, months 6–10), each in its better direction. "
-        f"Recall is at most {100 * difficulty.FALSE_ALARMS:g} % of the genuine flagged; 0 where the column has no such threshold.",
+        f"Recall: the share found while at most {100 * difficulty.FALSE_ALARMS:g} % of the genuine are flagged; 0 where the column has no "
+        "such threshold.",
         "",
         tables.markdown(["rates", "frauds", "column", "ROC AUC", "average precision", "recall"], rows),
         "",
