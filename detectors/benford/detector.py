@@ -56,8 +56,8 @@ class BenfordState:
         self.rows = Slab(
             counts=fresh_counts(),
             hits=np.zeros(PLACES, np.int64),
-            evidence=np.ones((PLACES, BETS)),
-            onset=np.zeros((PLACES - 1, BETS)),
+            evidence=np.ones((BETS, PLACES)),
+            onset=np.zeros((BETS, PLACES - 1)),
             expected=np.zeros(PLACES),
             window=np.zeros(18),
             late=np.zeros(20),

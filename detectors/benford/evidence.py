@@ -32,54 +32,64 @@ from numpy.typing import NDArray
 
 SIZES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2])  # [ε] the bets: from one posting in two hundred to one in five
 BETS = len(SIZES)
-_LARGEST, _SMALLEST = 1e300, 1e-300  # what is won stays a normal double; less than it won is still evidence, and so is nothing
+_LARGEST = 1e300  # what is won stays a double; less than was won is still evidence, and so is the nothing that losses end in
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def bet(share, hits, others, hit, rho, evidence, onset):  # type: ignore[no-untyped-def]
-    """Take one posting into the bets on one place: `evidence` the products, `onset` the Shiryaev–Roberts sums, both (BETS,).
+def slope_of(share, hits, others, hit, rho):  # type: ignore[no-untyped-def]
+    """Return the slope of a posting's factors in ε: both above are 1 + ε · slope. 0 where there is nothing to bet on.
 
     `share` is p̄, `hits` and `others` the postings in the place and elsewhere before this one, `hit` whether it fell there, `rho` the
     correlation between an employee's postings. A share of 0 or 1, or a correlation of 1, leaves nothing to bet on.
     """
     if not 0.0 < share < 1.0 or rho >= 1.0:
-        return
-    own = rho * hits if hit else rho * others
+        return 0.0
     honest = (share if hit else 1.0 - share) * (1.0 - rho)
-    scale = 1.0 / (honest + own)
-    for e in range(BETS):
-        spiked = honest * (1.0 - SIZES[e]) + own
-        if hit:
-            spiked += SIZES[e] * (1.0 - rho)
-        factor = spiked * scale
-        won, late = evidence[e] * factor, (onset[e] + 1.0) * factor
-        evidence[e] = min(won, _LARGEST) if won >= _SMALLEST else 0.0
-        onset[e] = min(late, _LARGEST) if late >= _SMALLEST else 0.0
+    own = rho * (hits if hit else others)
+    # in the place p + ε (1 − p) adds ε and takes ε p, elsewhere ε (1 − p) is taken
+    return ((1.0 - rho if hit else 0.0) - honest) / (honest + own)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def mean_of(bets):  # type: ignore[no-untyped-def]
-    """Return the mean over places and sizes, (places, BETS): an e-value of e-values."""
+def bet(slopes, evidence, onset, first, last):  # type: ignore[no-untyped-def]
+    """Take one posting into the bets on places first … last − 1: `evidence` the products, `onset` the Shiryaev–Roberts sums.
+
+    Both are (BETS, places): all places of one size side by side, so that several are computed at a time.
+    """
+    for e in range(BETS):
+        size = SIZES[e]
+        for place in range(first, last):
+            slope = slopes[place]
+            factor = 1.0 + size * slope
+            won, late = evidence[e, place] * factor, (onset[e, place] + (1.0 if slope != 0.0 else 0.0)) * factor
+            evidence[e, place] = won if won < _LARGEST else _LARGEST
+            onset[e, place] = late if late < _LARGEST else _LARGEST
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def mean_of(bets, first, last):  # type: ignore[no-untyped-def]
+    """Return the mean of (BETS, places) over all sizes and places first … last − 1: an e-value of e-values."""
     total = 0.0
-    for place in range(len(bets)):
+    for e in range(BETS):
         here = 0.0
-        for e in range(BETS):
-            here += bets[place, e]
+        for place in range(first, last):
+            here += bets[e, place]
         total += here
-    return total / (len(bets) * BETS)
+    return total / ((last - first) * BETS)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _follow(shares, hits, rho, out):  # type: ignore[no-untyped-def]
     places = shares.shape[1]
-    evidence, onset, count = np.ones((places, BETS)), np.zeros((places, BETS)), np.zeros(places, np.int64)
+    evidence, onset, count = np.ones((BETS, places)), np.zeros((BETS, places)), np.zeros(places, np.int64)
+    slopes = np.zeros(places)
     for i in range(len(hits)):
         for place in range(places):
-            hit = hits[i] == place
-            bet(shares[i, place], count[place], i - count[place], hit, rho, evidence[place], onset[place])
+            slopes[place] = slope_of(shares[i, place], count[place], i - count[place], hits[i] == place, rho)
+        bet(slopes, evidence, onset, 0, places)
         if hits[i] >= 0:
             count[hits[i]] += 1
-        out[0, i], out[1, i] = mean_of(evidence), mean_of(onset)
+        out[0, i], out[1, i] = mean_of(evidence, 0, places), mean_of(onset, 0, places)
 
 
 def follow(shares: NDArray[np.float64], hits: NDArray[np.int64], rho: float = 0.0) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from numba import njit
 
 from detectors.benford.band import INSIDE, OUTSIDE, band_of, next_limit
 from detectors.benford.digits import leading_digit
-from detectors.benford.evidence import BETS, bet, mean_of
+from detectors.benford.evidence import BETS, bet, mean_of, slope_of
 from detectors.benford.fit import chi_square, cramers_v, deviations
 from detectors.benford.laws import BAND, HIGHEST, law_of
 from detectors.benford.repeats import fill_of, remember
@@ -37,6 +37,7 @@ from detectors.benford.told import (
     NO_LIMIT,
     ONSET,
     PERIOD,
+    PLACES,
     POSTINGS,
     REPEATS_PLACE,
     REPEATS_TEST,
@@ -103,7 +104,7 @@ def fold_postings(  # type: ignore[no-untyped-def]
     fall in? bet first, count then, (4) which tests have won enough? (5) the population learns.
     """
     today, year, period, here = NO_YEAR, NO_YEAR, NO_YEAR, NO_YEAR
-    nothing = np.zeros(BETS)
+    slopes, nothing = np.zeros(PLACES), np.zeros((BETS, PLACES))
     known = reference[0] == reference[0]
     for i in range(from_row, len(slots)):
         room = detail_stop[used - 1] if used > 0 else 0
@@ -119,9 +120,9 @@ def fold_postings(  # type: ignore[no-untyped-def]
         if period > row[PERIOD]:
             if row[PERIOD] != NO_YEAR:
                 row[CLOSED] = row[PERIOD]
-                closed[slot, 0] = mean_of(evidence[slot, :9])
-                closed[slot, 1] = mean_of(evidence[slot, BAND_PLACE : BAND_PLACE + 1])
-                closed[slot, 2] = mean_of(evidence[slot, REPEATS_PLACE : REPEATS_PLACE + 1])
+                closed[slot, 0] = mean_of(evidence[slot], 0, 9)
+                closed[slot, 1] = mean_of(evidence[slot], BAND_PLACE, BAND_PLACE + 1)
+                closed[slot, 2] = mean_of(evidence[slot], REPEATS_PLACE, REPEATS_PLACE + 1)
             row[PERIOD] = period
         if year > row[YEAR]:  # a year that is over does not begin again
             begin_year(
@@ -139,7 +140,8 @@ def fold_postings(  # type: ignore[no-untyped-def]
             own_fills[0, fill] += 1
             share = repeat_shares[fill]
             before = hits[slot, REPEATS_PLACE]
-            bet(share, before, row[TRIALS] - before, repeated, rhos[1], evidence[slot, REPEATS_PLACE], nothing)
+            slopes[REPEATS_PLACE] = slope_of(share, before, row[TRIALS] - before, repeated, rhos[1])
+            bet(slopes, evidence[slot], nothing, REPEATS_PLACE, REPEATS_PLACE + 1)
             row[TRIALS] += 1
             if share == share:
                 expected[slot, REPEATS_PLACE] += share
@@ -161,14 +163,13 @@ def fold_postings(  # type: ignore[no-untyped-def]
                 row[FIRST_AT] = at[i]
             row[LAST_AT] = at[i]
             for d in range(9):
-                bet(
-                    laws[cell, HIGHEST + d], hits[slot, d], row[DISTINCT] - hits[slot, d], d == digit, rhos[0],
-                    evidence[slot, d], onset[slot, d],
-                )  # fmt: skip
+                before = hits[slot, d]
+                slopes[d] = slope_of(laws[cell, HIGHEST + d], before, row[DISTINCT] - before, d == digit, rhos[0])
                 expected[slot, d] += laws[cell, d]
                 window_counts[slot, 9 + d] += laws[cell, d]
                 late[slot, d] *= decay
                 late[slot, 9 + d] = late[slot, 9 + d] * decay + laws[cell, d]
+            bet(slopes, evidence[slot], onset[slot], 0, 9)
             late[slot, LATE_WEIGHT] = late[slot, LATE_WEIGHT] * decay + 1.0
             late[slot, LATE_SQUARES] = late[slot, LATE_SQUARES] * decay * decay + 1.0
             late[slot, digit] += 1.0
@@ -190,14 +191,13 @@ def fold_postings(  # type: ignore[no-untyped-def]
                 where = band_of(amount, approval, below, width)
                 if fits or where != OUTSIDE:
                     before = hits[slot, BAND_PLACE]
-                    bet(
-                        laws[cell, HIGHEST + BAND], before, row[BAND_TRIALS] - before, where == INSIDE, rhos[2],
-                        evidence[slot, BAND_PLACE], onset[slot, BAND_PLACE],
-                    )  # fmt: skip
+                    inside = where == INSIDE
+                    slopes[BAND_PLACE] = slope_of(laws[cell, HIGHEST + BAND], before, row[BAND_TRIALS] - before, inside, rhos[2])
+                    bet(slopes, evidence[slot], onset[slot], BAND_PLACE, BAND_PLACE + 1)
                     expected[slot, BAND_PLACE] += laws[cell, BAND]
                     row[BAND_TRIALS] += 1
                     row[APPROVAL] = approval
-                    if where == INSIDE:
+                    if inside:
                         hits[slot, BAND_PLACE] += 1
                         _drive(driven[slot], drivers[slot], BAND_PLACE, amount, row[POSTINGS], at[i], record, offsets[i])
             if row[WINDOW] >= window:
@@ -221,13 +221,13 @@ def fold_postings(  # type: ignore[no-untyped-def]
             held_late = boundary(1.0, row[YEAR_DISTINCT])
             for test in range(4):
                 if test == DIGITS:
-                    e = mean_of(evidence[slot, :9])
+                    e = mean_of(evidence[slot], 0, 9)
                 elif test == ONSET:
-                    e = mean_of(onset[slot])
+                    e = mean_of(onset[slot], 0, BAND_PLACE + 1)
                 elif test == BAND_TEST:
-                    e = mean_of(evidence[slot, BAND_PLACE : BAND_PLACE + 1])
+                    e = mean_of(evidence[slot], BAND_PLACE, BAND_PLACE + 1)
                 else:
-                    e = mean_of(evidence[slot, REPEATS_PLACE : REPEATS_PLACE + 1])
+                    e = mean_of(evidence[slot], REPEATS_PLACE, REPEATS_PLACE + 1)
                 told_e[test, i] = e
                 level = alpha * SHARES[test] / 2.0 ** row[RESTARTS + test]
                 held = held_late / level if test == ONSET else 1.0 / level

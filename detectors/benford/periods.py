@@ -31,9 +31,9 @@ def _each(rows: Slab, slots: Ints, period: int) -> tuple[Ints, Floats]:
     counts, evidence, closed = rows["counts"][slots], rows["evidence"][slots], rows["closed"][slots]
     standing = np.stack(
         [
-            evidence[:, :9].reshape(len(slots), -1).mean(axis=1),
-            evidence[:, BAND_PLACE].mean(axis=1),
-            evidence[:, REPEATS_PLACE].mean(axis=1),
+            evidence[:, :, :9].reshape(len(slots), -1).mean(axis=1),
+            evidence[:, :, BAND_PLACE].mean(axis=1),
+            evidence[:, :, REPEATS_PLACE].mean(axis=1),
         ],
         axis=1,
     )

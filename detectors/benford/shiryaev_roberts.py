@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from detectors.benford.evidence import BETS, bet, mean_of
+from detectors.benford.evidence import BETS, bet, mean_of, slope_of
 
 POSTINGS = 10_000.0  # [T] of one employee in a year, up to which the boundary is flat
 CROSSING = 0.9  # [C] κ = C / α
@@ -37,21 +37,22 @@ def boundary(alpha, t):  # type: ignore[no-untyped-def]
 def _highest(shares, cumulated, band, rho, draws, out):  # type: ignore[no-untyped-def]
     places = len(shares)
     for r in range(len(draws)):
-        evidence, onset, count = np.ones((places, BETS)), np.zeros((places, BETS)), np.zeros(places, np.int64)
-        highest = 0.0
+        evidence, onset, count = np.ones((BETS, places)), np.zeros((BETS, places)), np.zeros(places, np.int64)
+        highest, slopes = 0.0, np.zeros(places)
         for i in range(draws.shape[1]):
             u = draws[r, i]
             digit = 0
             while digit < 8 and u >= cumulated[r, digit]:
                 digit += 1
             for place in range(9):
-                bet(shares[place], count[place], i - count[place], digit == place, rho, evidence[place], onset[place])
+                slopes[place] = slope_of(shares[place], count[place], i - count[place], digit == place, rho)
             count[digit] += 1
             if places > 9:  # a band within the nines: the last `band` of all
                 inside = u >= 1.0 - band[r]
-                bet(shares[9], count[9], i - count[9], inside, rho, evidence[9], onset[9])
+                slopes[9] = slope_of(shares[9], count[9], i - count[9], inside, rho)
                 count[9] += 1 if inside else 0
-            highest = max(highest, mean_of(onset) / (POSTINGS * max(1.0, ((i + 1) / POSTINGS) ** 2)))
+            bet(slopes, evidence, onset, 0, places)
+            highest = max(highest, mean_of(onset, 0, places) / (POSTINGS * max(1.0, ((i + 1) / POSTINGS) ** 2)))
         out[r] = highest
 
 

@@ -41,8 +41,8 @@ def best_bet(bets, first, last):  # type: ignore[no-untyped-def]
     place, size, most = first, 0, -1.0
     for here in range(first, last):
         for e in range(BETS):
-            if bets[here, e] > most:
-                place, size, most = here, e, bets[here, e]
+            if bets[e, here] > most:
+                place, size, most = here, e, bets[e, here]
     return place, size
 
 

@@ -57,7 +57,7 @@ def judge(rows: Slab, slot: int, test: int, verdict: str, last_unit: int) -> Non
         return
     for each in (DIGITS, BAND_TEST, REPEATS_TEST) if test == PERIOD_TEST else (test,):
         places = _PLACES[each]
-        rows["onset" if each == ONSET else "evidence"][slot, places] = 0.0 if each == ONSET else 1.0
+        rows["onset" if each == ONSET else "evidence"][slot, :, places] = 0.0 if each == ONSET else 1.0
         row[ALARMED + each] = NO_YEAR
         if verdict == CLEARED:
             row[RESTARTS + each] += 1

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.benford.evidence import BETS, SIZES, bet, follow, mean_of
+from detectors.benford.evidence import BETS, SIZES, bet, follow, mean_of, slope_of
 from detectors.benford.reference import digit_probabilities
 from tests import naive
 
@@ -19,10 +19,10 @@ sequences = st.lists(st.booleans(), min_size=1, max_size=60)
 
 
 def products(hits, share, rho):
-    evidence, onset = np.ones(BETS), np.zeros(BETS)
+    evidence, onset = np.ones((BETS, 1)), np.zeros((BETS, 1))
     for i, hit in enumerate(hits):
-        bet(share, sum(hits[:i]), i - sum(hits[:i]), hit, rho, evidence, onset)
-    return evidence, onset
+        bet(np.array([slope_of(share, sum(hits[:i]), i - sum(hits[:i]), hit, rho)]), evidence, onset, 0, 1)
+    return evidence[:, 0], onset[:, 0]
 
 
 @given(hits=sequences, share=shares, rho=correlations)
@@ -47,9 +47,7 @@ def test_a_bet_is_no_better_than_fair_under_any_honest_share(share, truth, hits,
     means = []
     for p in (share, min(truth, share)):
         chance = (p * (1 - rho) + rho * hits) / (1 - rho + rho * (hits + others))
-        won = [np.ones(BETS) for _ in range(2)]
-        for hit in (True, False):
-            bet(share, hits, others, hit, rho, won[hit], np.zeros(BETS))
+        won = [1 + SIZES * slope_of(share, hits, others, hit, rho) for hit in (False, True)]
         means.append(chance * won[True] + (1 - chance) * won[False])
     assert means[0] == pytest.approx(np.ones(BETS), rel=1e-9)
     assert (means[1] <= 1 + 1e-9).all()
@@ -74,12 +72,11 @@ def test_no_length_of_stream_makes_evidence_overflow_or_creep():
 
 
 def test_nothing_is_bet_on_what_is_certain_or_impossible():
-    evidence, onset = np.ones((1, BETS)), np.zeros((1, BETS))
-    for share in (0.0, 1.0, math.nan):
-        bet(share, 3, 4, True, 0.0, evidence[0], onset[0])
-    bet(0.5, 0, 0, True, 1.0, evidence[0], onset[0])
-    assert mean_of(evidence) == 1.0
-    assert mean_of(onset) == 0.0
+    slopes = np.array([slope_of(share, 3, 4, True, 0.0) for share in (0.0, 1.0, math.nan)] + [slope_of(0.5, 0, 0, True, 1.0)])
+    evidence, onset = np.ones((BETS, 4)), np.zeros((BETS, 4))
+    bet(slopes, evidence, onset, 0, 4)
+    assert mean_of(evidence, 0, 4) == 1.0
+    assert mean_of(onset, 0, 4) == 0.0
 
 
 def test_honest_employees_are_ever_alarmed_no_more_often_than_promised():
