@@ -11,7 +11,7 @@ the time gap, whose weights are 0 there, is hardly touched: the longer the windo
 cards against exact sums (`tests/bench/aggregates.py`): see README there. The transaction gap and the time weights of a cell's
 transactions are those of its middle.
 
-Repeats are recognised among the last eight transactions of a key.
+Repeats are recognised among the last seven transactions of a key.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from state.arena import NO_ROOM, Arena, allocate, release
 from state.slab import Slab
-from state.window import HEADS, LEFT_EARLY, NEVER, NEWEST, NEXT, ROOM, START, count_groups
+from state.window import LEFT_EARLY, NEVER, NEWEST, NEXT, ROOM, START, count_groups
 
 Ints = NDArray[np.int64]
 
@@ -33,8 +33,9 @@ TILE = 6 * 3_600  # seconds
 CELL = 2  # words: [tile · 2³² + groups · 2¹⁶ + n], [Σ a, Σ a·(t − start) as float32]
 MOST_GROUPS = 16
 MOST = 65_535  # transactions of a cell: beyond it another one begins
-SMALLEST_ROOM = 4
-RECENT = 8  # transactions whose numbers are remembered
+SMALLEST_ROOM = 16
+RECENT = 7  # transactions whose numbers are remembered; with their count, a cache line
+HEAD = 5  # column of a key's row in `rings`, behind those that it shares with `state.window`
 SUM, MOMENT = 0, 1  # of a cell's two float32
 # What a read gives of a window and a group.
 N, WEIGHT, SIMPLE, PLACED, TIMED = range(5)
@@ -64,19 +65,19 @@ def remember(recent, slot, transaction):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _forget_oldest(rings, past, data, slot):  # type: ignore[no-untyped-def]
-    head = rings[slot, HEADS]
+    head = rings[slot, HEAD]
     word = data[rings[slot, START] + CELL * (head & (rings[slot, ROOM] - 1))]
     count, groups = word & 0xFFFF, (word >> 16) & 0xFFFF
     for group in range(past.shape[1]):
         past[slot, group] += (groups >> group & 1) * count
-    rings[slot, HEADS] = head + 1
+    rings[slot, HEAD] = head + 1
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def advance_tiles(rings, past, data, longest, slot, now):  # type: ignore[no-untyped-def]
     """Let the cells leave whose tiles have left the longest window. `now` is not before the key's newest."""
-    while rings[slot, HEADS] < rings[slot, NEXT]:
-        word = data[rings[slot, START] + CELL * (rings[slot, HEADS] & (rings[slot, ROOM] - 1))]
+    while rings[slot, HEAD] < rings[slot, NEXT]:
+        word = data[rings[slot, START] + CELL * (rings[slot, HEAD] & (rings[slot, ROOM] - 1))]
         if ((word >> 32) + 1) * TILE > now - longest:
             break
         _forget_oldest(rings, past, data, slot)
@@ -86,7 +87,7 @@ def advance_tiles(rings, past, data, longest, slot, now):  # type: ignore[no-unt
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def make_tile_room(rings, data, header, slot, limit):  # type: ignore[no-untyped-def]
     """Have room for one cell more, doubling the ring if need be; False if the arena must grow first (nothing is changed)."""
-    start, room, first, end = rings[slot, START], rings[slot, ROOM], rings[slot, HEADS], rings[slot, NEXT]
+    start, room, first, end = rings[slot, START], rings[slot, ROOM], rings[slot, HEAD], rings[slot, NEXT]
     if end - first < room or end - first >= limit:
         return True
     wider = max(2 * room, SMALLEST_ROOM)
@@ -110,7 +111,7 @@ def add_to_tile(rings, past, data, narrow, slot, time, amount, groups, limit):  
     tile = tile_of(time)
     since = time - tile * TILE
     place = end
-    while place > rings[slot, HEADS]:
+    while place > rings[slot, HEAD]:
         here = start + CELL * ((place - 1) & (room - 1))
         if data[here] >> 32 < tile:
             break
@@ -122,9 +123,9 @@ def add_to_tile(rings, past, data, narrow, slot, time, amount, groups, limit):  
         place -= 1
     while place < end and data[start + CELL * (place & (room - 1))] >> 32 == tile:
         place += 1
-    if end - rings[slot, HEADS] >= limit:
-        rings[slot, LEFT_EARLY] = max(rings[slot, LEFT_EARLY], (data[start + CELL * (rings[slot, HEADS] & (room - 1))] >> 32) * TILE + TILE)
-        if place == rings[slot, HEADS]:
+    if end - rings[slot, HEAD] >= limit:
+        rings[slot, LEFT_EARLY] = max(rings[slot, LEFT_EARLY], (data[start + CELL * (rings[slot, HEAD] & (room - 1))] >> 32) * TILE + TILE)
+        if place == rings[slot, HEAD]:
             count_groups(past[slot], groups)
             return
         _forget_oldest(rings, past, data, slot)
@@ -145,7 +146,7 @@ def read_tiles(rings, data, narrow, spans, slot, now, recency, groups, out):  # 
     Units are those of `state.window`; `recency` says which form of the transaction gap.
     """
     out[:] = 0.0
-    start, room, first, end = rings[slot, START], rings[slot, ROOM], rings[slot, HEADS], rings[slot, NEXT]
+    start, room, first, end = rings[slot, START], rings[slot, ROOM], rings[slot, HEAD], rings[slot, NEXT]
     newer = 0.0
     for place in range(end - 1, first - 1, -1):
         here = start + CELL * (place & (room - 1))
@@ -200,7 +201,7 @@ class TiledWindows:
         if limit < 1:
             raise ValueError(f"limit = {limit}: a ring must be able to hold at least one cell")
         self.groups, self.limit, self.mass_limit = groups, limit, 0
-        ring = np.zeros(HEADS + 1, np.int64)
+        ring = np.zeros(HEAD + 1, np.int64)
         ring[START], ring[NEWEST], ring[LEFT_EARLY] = -1, NEVER, NEVER
         self.rows = Slab(
             rings=ring, sums=np.zeros((0, 0, 5), np.int64), past=np.zeros(groups, np.int64), recent=np.zeros(1 + RECENT, np.int64)
@@ -231,8 +232,8 @@ class TiledWindows:
         place = self._places(frozen["rings"])
         frozen["cells"] = np.stack([self.arena.data[place], self.arena.data[place + 1]], axis=1)
         rings = frozen["rings"] = frozen["rings"].copy()
-        rings[:, NEXT] -= rings[:, HEADS]
-        rings[:, START], rings[:, ROOM], rings[:, HEADS] = -1, 0, 0
+        rings[:, NEXT] -= rings[:, HEAD]
+        rings[:, START], rings[:, ROOM], rings[:, HEAD] = -1, 0, 0
         return frozen
 
     def thaw(self, frozen: Mapping[str, NDArray[Any]]) -> None:
@@ -251,7 +252,7 @@ class TiledWindows:
 
     def _places(self, rings: Ints) -> Ints:
         """Where the cells of these rings begin, rings one after another, oldest to newest."""
-        first, lengths = rings[:, HEADS], rings[:, NEXT] - rings[:, HEADS]
+        first, lengths = rings[:, HEAD], rings[:, NEXT] - rings[:, HEAD]
         within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         room, start = np.repeat(rings[:, ROOM], lengths), np.repeat(rings[:, START], lengths)
         places: Ints = start + CELL * ((np.repeat(first, lengths) + within) & (room - 1))

@@ -30,12 +30,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from state.arena import NO_ROOM, Arena, allocate, release
+from state.prefetch import FAR, NEAR, ask_for, ask_for_row
 from state.slab import Slab
 
 Ints = NDArray[np.int64]
 
 # Columns of a key's row in `rings`; after them one head per window. Places count on for ever, the ring's index is place & (room − 1).
-START, ROOM, NEXT, ORIGIN, PLACE_ORIGIN, NEWEST, MASS, LEFT_EARLY, HEADS = range(9)
+START, ROOM, NEXT, NEWEST, LEFT_EARLY, ORIGIN, PLACE_ORIGIN, MASS, HEADS = range(9)
 # Columns of `sums[slot, group, window]`: what one transaction touches lies together.
 COUNT, TIMES, AMOUNTS, AMOUNT_TIMES, AMOUNT_PLACES = range(5)
 SUMS = 5
@@ -45,9 +46,21 @@ TIME, AMOUNT, IN_GROUPS = range(3)
 RECORD = 3
 WORDS = RECORD + 1  # of a transaction
 MOST_GROUPS = 62  # bits of a whole number
-SMALLEST_ROOM = 4
+SMALLEST_ROOM = 8
+MOST_ASKED = 64  # transactions that are asked for ahead of their event: a long ring is read at a few places only
 NEVER = np.iinfo(np.int64).min
 _SAFE = 1 << 62
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def look_ahead(rings, sums, past, data, slots, row, words):  # type: ignore[no-untyped-def]
+    """Ask memory for what the next events of a batch will need; `words` is what a transaction takes in a ring."""
+    if row + FAR < len(slots):
+        ask_for_row(rings, slots[row + FAR])
+        ask_for_row(sums, slots[row + FAR])
+        ask_for_row(past, slots[row + FAR])
+    if row + NEAR < len(slots) and rings[slots[row + NEAR], START] >= 0:
+        ask_for(data, rings[slots[row + NEAR], START], words * min(rings[slots[row + NEAR], ROOM], MOST_ASKED))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

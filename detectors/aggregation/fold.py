@@ -3,7 +3,7 @@
 Rules for what is not plain:
 
 - repeated (its number is in the card's ring: that of a transaction in the longest window back from the card's newest; in tiles, of one
-  of the card's last eight): REPEATED, changes nothing;
+  of the card's last seven): REPEATED, changes nothing;
 - late (older than the card's newest): LATE, no score and no vector; inside the longest window it enters the aggregates in its place and
   the card's own normal with the weight it has left, beyond it is only counted; it teaches the population nothing, and no gap;
 - equal times are not late: transactions of one second are taken in their order of arrival;
@@ -70,9 +70,10 @@ from detectors.aggregation.unusualness import (
 from detectors.aggregation.vector import GATES, open_gates, read_windows, window_features
 from detectors.protocol import JUDGED, LATE, MICROSECONDS, REPEATED
 from state import decay
+from state.prefetch import FAR, ask_for_row
 from state.sorted_window import below, push
-from state.tiles import add_to_tile, advance_tiles, known, make_tile_room, read_tiles, remember
-from state.window import LEFT_EARLY, NEVER, NEWEST, advance, holds, insert, make_room
+from state.tiles import CELL, add_to_tile, advance_tiles, known, make_tile_room, read_tiles, remember
+from state.window import LEFT_EARLY, NEVER, NEWEST, WORDS, advance, holds, insert, look_ahead, make_room
 
 DAY = 86_400
 MONTH = 30 * DAY
@@ -122,6 +123,11 @@ def score_then_learn(  # type: ignore[no-untyped-def]
     longest, tiled = spans[len(spans) - 1], shape[TILED] > 0
     mode_shares, gates, found = np.empty(modes), np.empty(GATES, np.int64), np.empty((GATES, len(spans), 5))
     for row in range(first, len(at)):
+        look_ahead(rings, sums, past, data, slots, row, CELL if tiled else WORDS)
+        if row + FAR < len(slots):
+            ask_for_row(own, slots[row + FAR])
+            ask_for_row(paid, slots[row + FAR])
+            ask_for_row(recent, slots[row + FAR])
         slot = slots[row]
         now = at[row] // MICROSECONDS
         newest = rings[slot, NEWEST]

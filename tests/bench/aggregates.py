@@ -1,0 +1,245 @@
+"""What the cards' aggregates cost: time an event, bytes a card, and how far tiles are from exact sums.
+
+    python -m tests.bench.aggregates [--cards 100000] [--events 2000000] [--data FOLDER]
+
+Times are of the process (CPU), in one run beside river's, so that they compare on a busy machine too. The stream: `--events`
+payments, two a day and card, evenly spread over the cards. The kernel reads and updates what the paper needs: two attribute values,
+windows of 1, 3 and 5 days; n, Σ w, Eqs. (1), (3) and (4) of the totals and of the current value, 30 numbers an event.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import time
+from pathlib import Path
+
+import numpy as np
+from numba import njit
+
+from detectors.aggregation.detector import AggregationDetector
+from detectors.aggregation.equations import PAPER, read
+from detectors.protocol import MICROSECONDS, Columns, admit
+from state.keys import PackedKeys
+from state.tiles import CELL, TILE, TiledWindows, add_to_tile, advance_tiles, known, make_tile_room, read_tiles, remember
+from state.window import WORDS, SlidingWindows, advance, holds, insert, look_ahead, make_room
+
+DAY, BATCH, GROUPS = 86_400, 10_000, 3
+SPANS = (1 * DAY, 3 * DAY, 5 * DAY)
+
+
+@njit(cache=True)
+def exact_batch(first, at, slot, amount, mode, number, spans, rings, sums, past, data, header, limit, mass, out, total):
+    for row in range(first, len(at)):
+        look_ahead(rings, sums, past, data, slot, row, WORDS)
+        card, now = slot[row], at[row]
+        if holds(rings, data, spans, card, number[row]):
+            continue
+        advance(rings, sums, past, data, spans, card, now)
+        if not make_room(rings, data, header, spans, card, limit):
+            return row
+        for window in range(len(spans)):
+            read(rings, sums, spans, card, window, 0, now, PAPER, out[0, window])
+            read(rings, sums, spans, card, window, 1 + mode[row], now, PAPER, out[1, window])
+        total += out
+        insert(rings, sums, past, data, spans, card, now, amount[row], 1 | 2 << mode[row], number[row], limit, mass)
+    return len(at)
+
+
+@njit(cache=True)
+def tiled_batch(first, at, slot, amount, mode, number, spans, rings, recent, past, data, narrow, header, limit, gates, out, total):
+    for row in range(first, len(at)):
+        look_ahead(rings, recent, past, data, slot, row, CELL)
+        card, now = slot[row], at[row]
+        if known(recent, card, number[row]):
+            continue
+        advance_tiles(rings, past, data, spans[len(spans) - 1], card, now)
+        if not make_tile_room(rings, data, header, card, limit):
+            return row
+        gates[0], gates[1] = 0, 1 + mode[row]
+        read_tiles(rings, data, narrow, spans, card, now, False, gates, out)
+        total += out
+        add_to_tile(rings, past, data, narrow, card, now, amount[row], 1 | 2 << mode[row], limit)
+        remember(recent, card, number[row])
+    return len(at)
+
+
+def stream(events: int, cards: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Payments in order of time, two a day and card."""
+    rng = np.random.default_rng(seed)
+    days = max(10, events // (2 * cards))
+    return {
+        "at": 1_700_000_000 + np.sort(rng.integers(0, days * DAY, events)),
+        "slot": rng.integers(0, cards, events),
+        "amount": np.exp(rng.normal(8, 1, events)).astype(np.int64),
+        "mode": (rng.random(events) < 0.3).astype(np.int64),
+        "number": rng.integers(0, 2**62, events),
+    }
+
+
+def kernel(columns: dict[str, np.ndarray], cards: int, kind: str) -> tuple[float, dict[str, float]]:
+    """Microseconds an event, and bytes a card by array."""
+    windows = SlidingWindows(SPANS, GROUPS) if kind == "exact" else TiledWindows(SPANS, GROUPS)
+    windows.rows.fit(cards)
+    rows, gates = windows.rows, np.zeros(2, np.int64)
+    out, total = np.zeros((2, 3, 5)), np.zeros((2, 3, 5))
+
+    def fold(first: int, last: int) -> None:
+        part, row = [column[first:last] for column in columns.values()], 0
+        while True:
+            data, header = windows.arena.data, windows.arena.header
+            if kind == "exact":
+                row = exact_batch(
+                    row, *part, windows.spans, rows["rings"], rows["sums"], rows["past"], data, header, 4096, windows.mass_limit, out, total
+                )
+            else:
+                row = tiled_batch(
+                    row, *part, windows.spans, rows["rings"], windows.recent, rows["past"], data, data.view(np.float32), header, 4096,
+                    gates, out, total,
+                )  # fmt: skip
+            if row == last - first:
+                return
+            windows.grow_arena()
+
+    n = len(columns["at"])
+    half = n // 2  # the first half fills the windows
+    for first in range(0, half, BATCH):
+        fold(first, min(half, first + BATCH))
+    started = time.process_time()
+    for first in range(half, n, BATCH):
+        fold(first, min(n, first + BATCH))
+    micros = 1e6 * (time.process_time() - started) / (n - half)
+    size = {name: rows[name].nbytes / cards for name in ("rings", "sums", "past", "recent") if kind == "tiles" or name != "recent"}
+    return micros, size | {"arena": 8 * float(windows.arena.header[0]) / cards}
+
+
+def rivers(columns: dict[str, np.ndarray], before: int, timed: int) -> float:
+    """Microseconds an event of one aggregate by river: the sum of a card's amounts over a rolling window that `before` events filled."""
+    try:
+        from river import feature_extraction, stats, utils
+    except ImportError:
+        return float("nan")
+    sums = feature_extraction.Agg(on="amount", by="card", how=utils.TimeRolling(stats.Sum, period=datetime.timedelta(days=5)))
+    start = datetime.datetime.fromtimestamp(0, datetime.UTC).replace(tzinfo=None)  # river compares naive times
+    micros = 0.0
+    for first, last in ((0, before), (before, before + timed)):
+        rows = [
+            ({"card": slot, "amount": amount}, start + datetime.timedelta(seconds=at))
+            for at, slot, amount in zip(*(columns[name][first:last].tolist() for name in ("at", "slot", "amount")), strict=True)
+        ]
+        started = time.process_time()
+        for x, t in rows:
+            sums.learn_one(x, t=t)
+            sums.transform_one(x)
+        micros = 1e6 * (time.process_time() - started) / len(rows)
+    return micros
+
+
+def whole(columns: dict[str, np.ndarray], kind: str) -> tuple[float, float]:
+    """The detector with its default features, and a fill of the key index: microseconds an event, bytes a card."""
+    n, detector = len(columns["at"]), AggregationDetector(aggregates=kind)
+    not_given = np.full(n, -1, np.int64)
+    fields = {
+        "amount": columns["amount"], "mode": columns["mode"], "transaction": columns["number"],
+        "address_match": not_given, "credit_limit": not_given, "merchant": not_given,
+    }  # fmt: skip
+    keys = PackedKeys.pack([b"%d" % slot for slot in columns["slot"].tolist()])
+    events, state, started = Columns(keys, columns["at"] * MICROSECONDS, fields), detector.new_state(), 0.0
+    for first in range(0, n, BATCH):
+        if first == n // 2 // BATCH * BATCH:
+            started = time.process_time()
+            begun = first
+        part = events.span(first, min(n, first + BATCH))
+        admit(detector, state, part)
+        detector.process(state, part)
+    micros = 1e6 * (time.process_time() - started) / (n - begun)
+    arrays = [state.windows.rows[name] for name in ("rings", "sums", "past")] + [state.cards[name] for name in ("own", "paid", "judged")]
+    if kind == "tiles":
+        arrays.append(state.windows.recent)
+    size = sum(array.nbytes / len(array) for array in arrays) + 8 * float(state.windows.arena.header[0]) / len(state.keys)
+    return micros, size
+
+
+def errors(folder: Path) -> None:
+    """How far tiles are from exact sums on the handbook's first two months: relative errors of windows of 1, 3 and 5 days."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(folder / "cards" / "handbook_2018-04_08.parquet", filters=[("t", "<", 61 * DAY)])
+    at, card, amount = (table[name].to_numpy().astype(np.int64) for name in ("t", "card", "amount_cents"))
+    exact, tiled = SlidingWindows(SPANS, 1), TiledWindows(SPANS, 1)
+    found = np.zeros((2, len(at), len(SPANS), 5))
+    for windows in (exact, tiled):
+        windows.rows.fit(int(card.max()) + 1)
+    _compare(exact, tiled, at, card, amount, found)
+    print(f"\ntiles of {TILE // 3600} h against exact sums, {len(at):,} payments: relative error, mean / 99 % / largest, in %")
+    for name, place in (("simple aggregation", 2), ("time gap", 4)):
+        for window, span in enumerate(SPANS):
+            one, other = found[0, :, window, place], found[1, :, window, place]
+            there = one > 0
+            off = 100.0 * np.abs(other[there] / one[there] - 1.0)
+            print(f"  {name:20s} {span // DAY} d  {off.mean():8.3f} {np.quantile(off, 0.99):8.2f} {off.max():8.1f}")
+
+
+def _compare(exact: SlidingWindows, tiled: TiledWindows, at, card, amount, found) -> None:  # type: ignore[no-untyped-def]
+    spans, gates, row = exact.spans, np.zeros(1, np.int64), 0
+    while True:
+        row = _both(
+            row, at, card, amount, spans, gates, exact.rows["rings"], exact.rows["sums"], exact.rows["past"], exact.arena.data,
+            exact.arena.header, exact.mass_limit, tiled.rows["rings"], tiled.rows["past"], tiled.arena.data,
+            tiled.arena.data.view(np.float32), tiled.arena.header, found,
+        )  # fmt: skip
+        if row == len(at):
+            return
+        exact.grow_arena()
+        tiled.grow_arena()
+
+
+@njit(cache=True)
+def _both(  # type: ignore[no-untyped-def]
+    first, at, card, amount, spans, gates, rings, sums, past, data, header, mass, cells, gone, words, narrow, heads, found
+):
+    out = np.empty((1, len(spans), 5))
+    for row in range(first, len(at)):
+        slot, now = card[row], at[row]
+        advance(rings, sums, past, data, spans, slot, now)
+        advance_tiles(cells, gone, words, spans[len(spans) - 1], slot, now)
+        if not make_room(rings, data, header, spans, slot, 4096) or not make_tile_room(cells, words, heads, slot, 4096):
+            return row
+        for window in range(len(spans)):
+            read(rings, sums, spans, slot, window, 0, now, PAPER, found[0, row, window])
+        read_tiles(cells, words, narrow, spans, slot, now, False, gates, out)
+        found[1, row] = out[0]
+        insert(rings, sums, past, data, spans, slot, now, amount[row], 1, row, 4096, mass)
+        add_to_tile(cells, gone, words, narrow, slot, now, amount[row], 1, 4096)
+    return len(at)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--cards", type=int, default=100_000)
+    parser.add_argument("--events", type=int, default=2_000_000)
+    parser.add_argument("--river", type=int, default=100_000, help="events of river's that are timed, after its windows are full")
+    parser.add_argument("--data", type=Path, default=None, help="the folder of real data: measures the tiles' error, too")
+    asked = parser.parse_args()
+    columns = stream(asked.events, asked.cards)
+    for kind in ("exact", "tiles"):
+        kernel({name: column[:1_000] for name, column in columns.items()}, asked.cards, kind)  # compiles
+    print(f"{asked.events:,} events, {asked.cards:,} cards: update and read, two attribute values, windows of 1, 3, 5 days")
+    river = rivers(columns, min(asked.events - asked.river, 10 * asked.cards), asked.river)
+    for kind in ("exact", "tiles"):
+        micros, size = kernel(columns, asked.cards, kind)
+        parts = ", ".join(f"{name} {number:.0f}" for name, number in size.items())
+        print(f"  {kind:6s} {micros:6.2f} µs an event ({1 / micros:.2f} million/s)   {sum(size.values()):6.0f} bytes a card ({parts})")
+    print(f"  river  {river:6.2f} µs an event for one aggregate, Agg(TimeRolling(Sum))")
+    print("the whole detector, default features, keys admitted")
+    for kind in ("exact", "tiles"):
+        whole({name: column[:2_000] for name, column in columns.items()}, kind)
+        micros, bytes_ = whole(columns, kind)
+        print(f"  {kind:6s} {micros:6.2f} µs an event ({1e3 / micros:.0f},000/s)   {bytes_:6.0f} bytes a card")
+    if asked.data is not None:
+        errors(asked.data)
+
+
+if __name__ == "__main__":
+    main()
