@@ -150,7 +150,7 @@ def main() -> int:
     for title, (lines, held) in sections.items():
         text += [f"## {title}", "", *lines, ""]
         bars.update(held)
-    text += ["## The threshold of late onset", "", *threshold(5 * options.employees), ""]
+    text += ["## The threshold of late onset", "", *threshold(30 * options.employees), ""]
     text += ["## Held to", "", *(f"- {'yes' if held else '**no**'}: {bar}" for bar, held in bars.items()), ""]
     sys.stdout.write("\n".join(text))
     if options.write:
