@@ -28,7 +28,7 @@ from detectors.normal_model.rolling import (
     USUAL_DISTANCE,
     distance,
     refresh,
-)  # fmt: skip
+)
 from detectors.normal_model.silence import CLOCK, LEARNED, LIVED, NEXT, live_on, silent_from, usual_step
 from detectors.protocol import CRITICAL, LATE, NO_LOOK, NOT_A_NUMBER, P_VALUE, REPEATED, ROW, SCORE, SLOT, TEST, THRESHOLD, UNIT
 from state.arena import NO_ROOM, allocate, block_size, release

@@ -9,7 +9,7 @@ import numpy as np
 from detectors.normal_model import layout
 from detectors.normal_model.ladder import Built
 from detectors.normal_model.ranking import alike
-from detectors.normal_model.rolling import BUILT_FROM, BUILT_TO, TRIED, model_size, refresh
+from detectors.normal_model.rolling import CLIMBED, TRIED, model_size, refresh
 from detectors.normal_model.state import NormalModelState
 
 
@@ -40,8 +40,7 @@ def put_in_force(state: NormalModelState, slot: int, built: Built, ladder: Seque
     arena.data[start + base + wanted : start + 2 * base + wanted] = built.amplitudes
     whole[layout.BASE], whole[layout.HELD], whole[layout.RANKED] = base, 0, alike(arena.data, start, base, length)
 
-    climbed = int(block[BUILT_TO] - block[BUILT_FROM]) if built.earlier >= 0 else int(whole[layout.SIZE])
-    whole[layout.RUNG] = np.searchsorted(ladder, climbed, side="right")
+    whole[layout.RUNG] = np.searchsorted(ladder, block[CLIMBED], side="right")
     whole[layout.PAGE] = whole[layout.TRAILED] = 0
     if changed:
         whole[layout.NEWS] = layout.BACK if built.earlier >= 0 else layout.NEW

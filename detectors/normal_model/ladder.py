@@ -30,6 +30,7 @@ from detectors.normal_model.rolling import (
     BUILT_FROM,
     BUILT_TO,
     CENTRE,
+    CLIMBED,
     FLOOR_AT,
     HEAD,
     LINE,
@@ -38,7 +39,7 @@ from detectors.normal_model.rolling import (
     USUAL_DISTANCE,
     model_block,
     model_of_block,
-)  # fmt: skip
+)
 
 Floats = NDArray[np.float64]
 
@@ -170,8 +171,9 @@ def _joined(stretch: Floats, recipe: Recipe, model: Known) -> Floats:
 
 
 def _usual(model: Known, distances: Floats, recipe: Recipe) -> None:
-    """Note how far this regime's readings usually are, and so which are far."""
+    """Note on how many readings of its regime the model stands, how far they usually are, and so which are far."""
     usual = float(np.median(distances))
+    model.block[CLIMBED] = len(distances) + recipe.length - 1
     model.block[USUAL_DISTANCE], model.block[LINE] = usual, far_line(usual, recipe.length)
 
 

@@ -28,8 +28,9 @@ REFRESH = 1e5  # when the readings have shrunk by this factor, what the large on
 # Model block: a head, then per centroid its weight, itself backwards, Q backwards, and of each of its windows mean, 1/sd and energy.
 # The head: what values are taken relative to, least sd, level and spread of the model; the largest reading in the dot products;
 # of the latest subsequence the nearest centroid and the sd; the model's usual distance and the line beyond which a reading is far
-# (`regimes`); what readings it was built from, the median distance of the latest stretch it was tried on; the AR null model.
-CENTRE, FLOOR_AT, LEVEL, SPREAD, PEAK, NEAREST, SD, USUAL_DISTANCE, LINE, BUILT_FROM, BUILT_TO, TRIED, AR = range(13)
+# (`regimes`); what readings it was built from, on how many of its regime it has proved itself, the median distance of the latest
+# stretch it was tried on; the AR null model.
+CENTRE, FLOOR_AT, LEVEL, SPREAD, PEAK, NEAREST, SD, USUAL_DISTANCE, LINE, BUILT_FROM, BUILT_TO, CLIMBED, TRIED, AR = range(14)
 AR_ORDER = 5
 HEAD = AR + AR_ORDER + 1
 

@@ -92,6 +92,7 @@ def test_a_sensor_that_goes_back_is_judged_by_its_earlier_model_again():
     assert found[1]["new_from"] == 0
     assert found[2]["new_from"] == found[0]["new_from"]
     assert state.rows["whole"][0, STORED] == 1
+    assert state.rows["whole"][0, RUNG] == 3  # what has climbed its ladder is not built again
 
 
 def test_the_ladder_is_climbed_to_its_end_and_the_history_is_given_back():
