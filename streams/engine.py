@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import faust
 from faust.app.base import BootStrategy
+from faust.exceptions import ConsumerNotStarted
 from faust.tables.manager import TableManager
 from faust.types import TP, AgentT, TopicT
 from faust.types.transports import ProducerT
@@ -128,8 +129,7 @@ class App(faust.App):
         async def guarded(*_: Any, **__: Any) -> None:
             if unless():
                 return
-            generation = self.consumer_generation_id
-            work = asyncio.ensure_future(handler(self.consumer.assignment(), generation))
+            work = asyncio.ensure_future(handler(self._assigned(), self.consumer_generation_id))
             try:
                 await asyncio.wait([work])
             except asyncio.CancelledError:
@@ -141,6 +141,13 @@ class App(faust.App):
                 await self.crash(problem)
 
         return guarded
+
+    def _assigned(self) -> set[TP]:
+        """What is assigned to us: nothing any more when the consumer's thread has ended, where Faust raises."""
+        try:
+            return self.consumer.assignment()
+        except ConsumerNotStarted:
+            return set()
 
     async def _on_agent_error(self, agent: AgentT[Any], exc: BaseException) -> None:
         # Faust would start the agent anew at the next chunk, and this one would be missing in the fold.

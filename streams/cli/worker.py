@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
+import threading
 import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 RETRY_SECONDS = 3.0  # between two attempts to reach a broker that is down at the start
 SAME_LINE_SECONDS = 10.0  # a line of the client's is logged no more often: a broker that is away brings dozens a second
 SILENCE_SECONDS = 10.0  # after which we say ourselves that the group does not answer
+LEAVE_SECONDS = 10.0  # that a crashed worker has to leave in order: a thread that hangs must not keep it in its group
 
 
 def worker(config: ConfigFile = None, streams: Streams = None) -> None:
@@ -133,8 +136,14 @@ async def _until_over(pipeline: Pipeline, settings: Settings, stop: asyncio.Even
     """Wait until told to stop or crashed; say when Kafka falls silent, and when it answers again."""
     app = pipeline.app
     silent_since: float | None = None
-    while not stop.is_set() and not app._crashed.is_set():
+    while not stop.is_set():
         await _first(stop.wait(), app._crashed.wait(), asyncio.sleep(1.0))
+        if app.crashed:
+            say(f"has failed ({app.crash_reason!r}) and leaves")
+            last_resort = threading.Timer(LEAVE_SECONDS, os._exit, (1,))
+            last_resort.daemon = True
+            last_resort.start()
+            return
         heard = app.members.last_heartbeat_answered()  # type: ignore[attr-defined]  # of Kafka's consumer
         now = time.monotonic()
         if heard is not None and silent_since is not None and now - heard < SILENCE_SECONDS:

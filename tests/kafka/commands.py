@@ -53,7 +53,10 @@ def here(*arguments, code=0, **environment):
 
 def done(process, code=0, seconds=180.0):
     """Its output, when it has ended as it should."""
-    output = process.communicate(timeout=seconds)[0]
+    try:
+        output = process.communicate(timeout=seconds)[0]
+    except subprocess.TimeoutExpired as late:
+        raise AssertionError(f"it did not end within {seconds:g} s: {(late.output or b'').decode()}") from None
     assert process.returncode == code, output
     return output
 

@@ -186,11 +186,12 @@ def test_every_client_proves_who_it_is(guarded, tmp_path, protocol, mechanism):
         async def through_faust():
             reader = Reader(url(settings.bootstrap_servers), topic, topic, broker_credentials=credentials(settings))
             async with running(reader.app) as app:
-                await until(lambda: len(reader.values()) == 300, 20.0)
+                await until(lambda: len(reader.values()) == 300)
+                end = reader.next.get(TP(topic, 0), 0)
                 await (await app.producer.send(topic, b"k", b"one more", 0, None, None))
             async with KafkaLogs(client_options(settings)) as logs:
                 assert (await logs.read_to_end(topic, 0)).records[-1].value == b"one more"
-                assert await logs.end(topic, 0) == reader.next.get(TP(topic, 0), 0) + 1
+                assert await logs.end(topic, 0) == end + 1
 
         asyncio.run(through_faust())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 import time
@@ -74,7 +75,8 @@ class Commits:
 
 
 @pytest.mark.parametrize(
-    ("how", "words"), [("fetch", "the client fetches no more"), pytest.param("flow", "stood still for 30 s", marks=pytest.mark.slow)]
+    ("how", "words"),
+    [("fetch", "(the client fetches no more|ConsumerStoppedError)"), pytest.param("flow", "stood still for 30 s", marks=pytest.mark.slow)],
 )
 def test_a_worker_that_goes_deaf_leaves_loudly_and_another_takes_over(kafka, how, words):
     with installation(kafka, "errors", NILOMETER_CHECKPOINT__INTERVAL="1") as environment:
@@ -86,17 +88,17 @@ def test_a_worker_that_goes_deaf_leaves_loudly_and_another_takes_over(kafka, how
             wait_ready(deaf, environment)
             with fed(environment) as taken:
                 commits = Commits(environment)
-                commits.wait(lambda offsets: min(offsets) > 10, 30.0)
+                commits.wait(lambda offsets: min(offsets) > 10, 60.0)
                 second = nilometer("worker", **other)
                 while len(commits.admin.describe_groups([commits.group])[commits.group]["members"]) < 2:
                     time.sleep(0.1)
                 before = [offset for offset, _ in commits.moved.values()]
-                commits.wait(lambda offsets: all(now > then + 20 for now, then in zip(offsets, before, strict=True)), 30.0)
+                commits.wait(lambda offsets: all(now > then + 20 for now, then in zip(offsets, before, strict=True)), 60.0)
                 commits.longest = 0.0
                 deaf.send_signal(signal.SIGUSR1)
                 said = done(deaf, 1, seconds=STANDS + 20.0)
-                assert words in said, said
-                assert "another worker must take over" in said or how == "fetch"
+                assert re.search(words, said), said
+                assert "and leaves" in said
                 reached = list(taken)
                 commits.wait(lambda offsets: all(now >= then for now, then in zip(offsets, reached, strict=True)), STANDS)
             print(f"{how}: no partition stood still for more than {commits.longest:.1f} s")
@@ -123,7 +125,7 @@ def test_a_partition_whose_offset_retention_has_eaten_is_parked_until_a_reset(ka
             assert "stands at offset 3, the source holds 8 to 10" in why["1"]
             assert "`nilometer state reset` the partition" in why["1"]
             send(environment, "model.errors", (0, b"m", EVENT, []))
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while line_of(here("status", **environment).splitlines(), 0)[2] != "2":
                 assert time.monotonic() < deadline
         said = here("state", "reset", "errors", "--partition", "1", "--yes", **environment)
@@ -141,7 +143,7 @@ def test_a_broker_that_is_away_for_half_a_minute_costs_nothing_but_the_time(own_
             wait_ready(worker, environment)
             with fed(environment) as taken:
                 commits = Commits(environment)
-                commits.wait(lambda offsets: min(offsets) > 20, 30.0)
+                commits.wait(lambda offsets: min(offsets) > 20, 60.0)
                 own_kafka.kill()
                 time.sleep(30.0)
                 assert worker.poll() is None
@@ -152,7 +154,7 @@ def test_a_broker_that_is_away_for_half_a_minute_costs_nothing_but_the_time(own_
                 commits.wait(lambda offsets: all(now >= then for now, then in zip(offsets, reached, strict=True)), STANDS)
                 print(f"folded and checkpointed {time.monotonic() - begun:.1f} s after the broker was back")
             reached = list(taken)
-            commits.wait(lambda offsets: offsets == reached, 30.0)
+            commits.wait(lambda offsets: offsets == reached, 60.0)
             worker.send_signal(signal.SIGTERM)
             said = done(worker)
             assert f"no answer from Kafka at {own_kafka.address}" in said

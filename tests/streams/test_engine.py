@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 
 from streams.engine import run, running
@@ -109,6 +110,26 @@ def test_an_error_in_a_handler_ends_the_app_and_is_not_swallowed(when):
                 await asyncio.wait_for(run(reader.app, asyncio.sleep(0.2 if when == "when_stopping" else 600)), 60)
 
     asyncio.run(scenario())
+
+
+def test_a_consumer_whose_thread_has_ended_does_not_keep_the_app_from_stopping(monkeypatch):
+    async def scenario():
+        with embedded(source=1) as broker:
+            reader, told = Reader(broker), []
+
+            @reader.app.when_stopping
+            async def stopping(tps, generation):
+                told.append(tps)
+
+            def gone():
+                raise ConsumerNotStarted("the thread has ended")
+
+            async with running(reader.app):
+                await until(lambda: reader.app.consumer.assignment())
+                monkeypatch.setattr(reader.app.consumer, "assignment", gone)
+            return told
+
+    assert asyncio.run(scenario()) == [set()]
 
 
 def test_a_handler_that_is_cancelled_from_within_ends_the_app_and_leaves_it_not_deaf():
