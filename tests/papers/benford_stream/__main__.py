@@ -13,7 +13,7 @@ from detectors.benford.shiryaev_roberts import CROSSING, simulated_crossing
 from detectors.benford.told import BAND_TEST, DIGITS, ONSET
 from tests.papers.benford.purchasing_cards import FILE, place
 from tests.papers.benford_stream import purchases
-from tests.papers.benford_stream.simulated import NAMES, false_discoveries, many, median, naive_chi_square, share
+from tests.papers.benford_stream.simulated import NAMES, false_discoveries, many, median, naive_chi_square, share, where_people_differ
 
 README = Path(__file__).with_name("README.md")
 HEAD = """# Employees, looked at every day
@@ -72,6 +72,23 @@ def detection(employees: int) -> tuple[list[str], dict[str, bool]]:
     for test in (DIGITS, BAND_TEST):
         gap = abs(share(early_anew["level"][test]) - share(found[test]))
         bars[f"1 % fraud, reference learned anew: {NAMES[test]} as without, within 5 points"] = gap <= 0.05
+    return lines, bars
+
+
+def scattered(employees: int) -> tuple[list[str], dict[str, bool]]:
+    """Honest employees whose digits follow laws of their own."""
+    lines = [
+        f"{employees:,} honest employees, 3,000 postings each, their digit laws Dirichlet(κ · the common one); digits test at 5 %, ever alarmed.",
+        "",
+        "| κ | ρ = 1 / (κ + 1) | not allowed for | ρ estimated | allowed for |",
+        "|--:|--:|--:|--:|--:|",
+    ]
+    bars = {}
+    for kappa in (600.0, 2_000.0):
+        without, _ = where_people_differ(employees, 3_000, kappa, allowed=False)
+        ever, rho = where_people_differ(employees, 3_000, kappa, allowed=True)
+        lines.append(f"| {kappa:,.0f} | {1 / (kappa + 1):.5f} | {_percent(without)} | {rho:.5f} | {_percent(ever)} |")
+        bars[f"employees who differ (κ = {kappa:,.0f}): at most 5 %"] = ever <= 0.05
     return lines, bars
 
 
@@ -141,7 +158,11 @@ def main() -> int:
         sys.stdout.write("\n".join(threshold(30 * options.employees)) + "\n")
         return 0
     text, bars = [HEAD], {}
-    sections = {"Simulated employees": detection(options.employees), "At a period's end": discoveries(options.repeats)}
+    sections = {
+        "Simulated employees": detection(options.employees),
+        "Where honest employees differ": scattered(options.employees),
+        "At a period's end": discoveries(options.repeats),
+    }
     cards = place()
     if cards is not None:
         sections["Real purchases"] = real(cards, 5)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.benford.detector import BenfordDetector, BenfordState
+from detectors.benford.digits import leading_digits
 from detectors.benford.ebh import e_bh_threshold
 from detectors.benford.fit import chi_square_tail
 from detectors.benford.fold import SHARES
@@ -182,3 +183,37 @@ def median(crossed: NDArray[np.int64], after: int = 0) -> float:
     """The median posting of those alarmed after one, counted from it; nan where none is."""
     found = crossed[crossed > after]
     return float(np.median(found)) - after if len(found) else math.nan
+
+
+def differing(rng: np.random.Generator, employees: int, postings: int, kappa: float) -> NDArray[np.int64]:
+    """Honest amounts (employees, postings) of people whose digits follow laws of their own, scattered around the common one.
+
+    Everybody's law is drawn from Dirichlet(κ · common); an amount is any honest one that begins with the digit drawn.
+    """
+    law = digit_probabilities(MU, SIGMA, 0.0, LIMIT / 100.0)
+    pool = amounts_of(rng, 100, 10_000, repeated=0.0).reshape(-1)
+    leading = leading_digits(pool)
+    by_digit = [pool[leading == d] for d in range(1, 10)]
+    amounts = np.empty((employees, postings), np.int64)
+    for i, own in enumerate(rng.dirichlet(kappa * law, employees)):
+        digits = rng.choice(9, postings, p=own)
+        for d in range(9):
+            rows = np.flatnonzero(digits == d)
+            amounts[i, rows] = rng.choice(by_digit[d], len(rows))
+    return amounts
+
+
+def where_people_differ(employees: int, postings: int, kappa: float, *, allowed: bool, seed: int = 6) -> tuple[float, float]:
+    """The share of differing honest employees whom the digits test at 5 % ever alarms, and ρ: estimated from others, or taken as 0."""
+    rng, detector = np.random.default_rng(seed), BenfordDetector()
+    teacher, first = detector.new_state(), _first_lesson()
+    detector.adopt(teacher, first)
+    watch(detector, teacher, differing(rng, PILOTS, PILOT_POSTINGS, kappa))
+    told = detector.merged([detector.contribution(teacher) or {}])
+    crossed, rho = [], 0.0
+    for _ in range(0, employees, AT_ONCE):
+        state = detector.new_state()
+        detector.adopt(state, {"population": told["population"]} if allowed else first)
+        rho = float(state.population.scatters[0])
+        crossed.append(crossings(watch(detector, state, differing(rng, AT_ONCE, postings, kappa)), EACH_FIVE)[DIGITS])
+    return share(np.concatenate(crossed)), rho

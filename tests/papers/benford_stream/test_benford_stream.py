@@ -9,7 +9,7 @@ from detectors.benford.told import BAND_TEST, DIGITS, ONSET
 from tests.papers.benford.purchasing_cards import FILE, place
 from tests.papers.benford_stream.__main__ import threshold
 from tests.papers.benford_stream.purchases import alarmed
-from tests.papers.benford_stream.simulated import NAMES, false_discoveries, many, median, naive_chi_square, share
+from tests.papers.benford_stream.simulated import NAMES, false_discoveries, many, median, naive_chi_square, share, where_people_differ
 
 
 def test_a_chi_square_looked_at_again_and_again_condemns_two_honest_employees_in_five():
@@ -52,6 +52,14 @@ def test_at_a_period_s_end_few_of_those_named_are_honest():
     found = false_discoveries(5)
     assert all(false <= 0.05 for false, _ in found.values())
     assert found["band"][1] >= 0.93
+
+
+@pytest.mark.slow
+def test_honest_employees_who_differ_are_not_alarmed_once_it_is_known_how_much():
+    assert where_people_differ(100, 3_000, 600.0, allowed=False)[0] > 0.5
+    ever, rho = where_people_differ(100, 3_000, 600.0, allowed=True)
+    assert ever <= 0.05
+    assert rho == pytest.approx(1 / 601, rel=0.3)
 
 
 @pytest.mark.slow
