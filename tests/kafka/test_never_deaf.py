@@ -112,6 +112,7 @@ def test_a_worker_that_goes_deaf_leaves_loudly_and_another_takes_over(kafka, how
                 process.stdout.close()
 
 
+@pytest.mark.slow
 def test_a_partition_whose_offset_retention_has_eaten_is_parked_until_a_reset(kafka, admin):
     with installation(kafka, "errors", NILOMETER_CHECKPOINT__INTERVAL="1") as environment:
         here("topics", "create", **environment)
