@@ -7,9 +7,10 @@ cells however many transactions there were.
 
 A cell is part of a window until its tile's end has left it, and then goes whole; where the mean time of its amounts has left already, it
 weighs nothing. So the simple aggregate and the count are too large by what the window's oldest tile holds of older transactions, while
-the time gap, whose weights are 0 there, is hardly touched: the longer the window, the smaller the error. Measured on the handbook's
-cards against exact sums (`tests/bench/aggregates.py`): see README there. The transaction gap and the time weights of a cell's
-transactions are those of its middle.
+the time gap, whose weights are 0 there, is hardly touched: the longer the window, the smaller the error. On the handbook's cards the
+time gap is off by .01 % in the mean and .2 % in one of a hundred over five days, by .9 % and 17 % over one day; the simple aggregate
+by 3.4 % and 35 %, and by 34 % and 295 % (`tests/bench/aggregates.py`). Places and time weights of a cell's transactions are those of
+its middle.
 
 Repeats are recognised among the last seven transactions of a key.
 """

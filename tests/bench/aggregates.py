@@ -1,6 +1,7 @@
 """What the cards' aggregates cost: time an event, bytes a card, and how far tiles are from exact sums.
 
     python -m tests.bench.aggregates [--cards 100000] [--events 2000000] [--data FOLDER]
+    python -m tests.bench.aggregates --resident exact
 
 Times are of the process (CPU), in one run beside river's, so that they compare on a busy machine too. The stream: `--events`
 payments, two a day and card, evenly spread over the cards. The kernel reads and updates what the paper needs: two attribute values,
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import resource
 import time
 from pathlib import Path
 
@@ -29,7 +31,7 @@ SPANS = (1 * DAY, 3 * DAY, 5 * DAY)
 
 
 @njit(cache=True)
-def exact_batch(first, at, slot, amount, mode, number, spans, rings, sums, past, data, header, limit, mass, out, total):
+def exact_batch(first, at, slot, amount, mode, number, spans, rings, sums, past, data, header, limit, mass, out):
     for row in range(first, len(at)):
         look_ahead(rings, sums, past, data, slot, row, WORDS)
         card, now = slot[row], at[row]
@@ -41,13 +43,12 @@ def exact_batch(first, at, slot, amount, mode, number, spans, rings, sums, past,
         for window in range(len(spans)):
             read(rings, sums, spans, card, window, 0, now, PAPER, out[0, window])
             read(rings, sums, spans, card, window, 1 + mode[row], now, PAPER, out[1, window])
-        total += out
         insert(rings, sums, past, data, spans, card, now, amount[row], 1 | 2 << mode[row], number[row], limit, mass)
     return len(at)
 
 
 @njit(cache=True)
-def tiled_batch(first, at, slot, amount, mode, number, spans, rings, recent, past, data, narrow, header, limit, gates, out, total):
+def tiled_batch(first, at, slot, amount, mode, number, spans, rings, recent, past, data, narrow, header, limit, gates, out):
     for row in range(first, len(at)):
         look_ahead(rings, recent, past, data, slot, row, CELL)
         card, now = slot[row], at[row]
@@ -58,7 +59,6 @@ def tiled_batch(first, at, slot, amount, mode, number, spans, rings, recent, pas
             return row
         gates[0], gates[1] = 0, 1 + mode[row]
         read_tiles(rings, data, narrow, spans, card, now, False, gates, out)
-        total += out
         add_to_tile(rings, past, data, narrow, card, now, amount[row], 1 | 2 << mode[row], limit)
         remember(recent, card, number[row])
     return len(at)
@@ -82,7 +82,7 @@ def kernel(columns: dict[str, np.ndarray], cards: int, kind: str) -> tuple[float
     windows = SlidingWindows(SPANS, GROUPS) if kind == "exact" else TiledWindows(SPANS, GROUPS)
     windows.rows.fit(cards)
     rows, gates = windows.rows, np.zeros(2, np.int64)
-    out, total = np.zeros((2, 3, 5)), np.zeros((2, 3, 5))
+    out = np.zeros((2, 3, 5))
 
     def fold(first: int, last: int) -> None:
         part, row = [column[first:last] for column in columns.values()], 0
@@ -90,12 +90,12 @@ def kernel(columns: dict[str, np.ndarray], cards: int, kind: str) -> tuple[float
             data, header = windows.arena.data, windows.arena.header
             if kind == "exact":
                 row = exact_batch(
-                    row, *part, windows.spans, rows["rings"], rows["sums"], rows["past"], data, header, 4096, windows.mass_limit, out, total
+                    row, *part, windows.spans, rows["rings"], rows["sums"], rows["past"], data, header, 4096, windows.mass_limit, out
                 )
             else:
                 row = tiled_batch(
                     row, *part, windows.spans, rows["rings"], windows.recent, rows["past"], data, data.view(np.float32), header, 4096,
-                    gates, out, total,
+                    gates, out,
                 )  # fmt: skip
             if row == last - first:
                 return
@@ -160,6 +160,24 @@ def whole(columns: dict[str, np.ndarray], kind: str) -> tuple[float, float]:
     return micros, size
 
 
+def resident(cards: int, kind: str) -> tuple[float, float]:
+    """Gigabytes that this process holds with so many cards of a week's payments, two a day; and at its highest."""
+    rng, detector = np.random.default_rng(0), AggregationDetector(aggregates=kind, key_limit=cards)
+    state, events = detector.new_state(), 14 * cards
+    for first in range(0, events, BATCH):
+        at = 1_700_000_000 + 7 * DAY * np.arange(first, first + BATCH) // events
+        slots = rng.integers(0, cards, BATCH) if first >= cards else np.arange(first, first + BATCH) % cards
+        not_given = np.full(BATCH, -1, np.int64)
+        fields = {"amount": rng.integers(100, 100_000, BATCH), "mode": rng.integers(0, 2, BATCH),
+                  "address_match": rng.integers(-1, 2, BATCH),
+                  "credit_limit": not_given, "merchant": not_given, "transaction": rng.integers(0, 2**62, BATCH)}  # fmt: skip
+        part = Columns(PackedKeys.pack([b"card %09d" % slot for slot in slots.tolist()]), at * MICROSECONDS, fields)
+        admit(detector, state, part)
+        detector.process(state, part)
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e9, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
 def errors(folder: Path) -> None:
     """How far tiles are from exact sums on the handbook's first two months: relative errors of windows of 1, 3 and 5 days."""
     import pyarrow.parquet as pq
@@ -221,7 +239,12 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=2_000_000)
     parser.add_argument("--river", type=int, default=100_000, help="events of river's that are timed, after its windows are full")
     parser.add_argument("--data", type=Path, default=None, help="the folder of real data: measures the tiles' error, too")
+    parser.add_argument("--resident", choices=("exact", "tiles"), help="only the memory of a process with a million cards of a week")
     asked = parser.parse_args()
+    if asked.resident:
+        now, most = resident(1_000_000, asked.resident)
+        print(f"1,000,000 cards, {asked.resident}: {now:.2f} GB resident, {most:.2f} GB at its highest")
+        return
     columns = stream(asked.events, asked.cards)
     for kind in ("exact", "tiles"):
         kernel({name: column[:1_000] for name, column in columns.items()}, asked.cards, kind)  # compiles
