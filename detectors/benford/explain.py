@@ -20,7 +20,7 @@ _E_PROCESS = (
 )
 _SHIRYAEV_ROBERTS = (
     "an honest employee whose postings follow the reference ever crosses the boundary in an accounting year with probability at most"
-    " the level (threshold by simulation; at most 2.3 times the level by theory)"
+    " the level (threshold by simulation; at most twice the level by theory)"
 )
 _E_BH = "of the employees named at a period's end, at most this share is honest in the mean (e-BH, under any dependence)"
 

@@ -78,7 +78,7 @@ def detection(employees: int) -> tuple[list[str], dict[str, bool]]:
 def scattered(employees: int) -> tuple[list[str], dict[str, bool]]:
     """Honest employees whose digits follow laws of their own."""
     lines = [
-        f"{employees:,} honest employees, 3,000 postings each, their digit laws Dirichlet(κ · the common one); digits test at 5 %, ever alarmed.",
+        f"{employees:,} honest employees, 3,000 postings each, digit laws Dirichlet(κ · the common one); ever alarmed by digits at 5 %.",
         "",
         "| κ | ρ = 1 / (κ + 1) | not allowed for | ρ estimated | allowed for |",
         "|--:|--:|--:|--:|--:|",
