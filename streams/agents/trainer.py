@@ -117,8 +117,11 @@ class Training:
         self._hour: int | None = None  # the last that was learned at
 
     async def resume(self, record: dict[str, Any], partitions: int) -> None:
-        """Go on from what was published last: all that it had read teaches again what is not in it."""
-        if "model" not in record:
+        """Go on from what was published last: all that it had read teaches again what is not in it.
+
+        From a model of other features one cannot: then everything is learned anew, as far as the logs reach.
+        """
+        if "model" not in record or record["model"]["names"] != list(self.trainer.names):
             return
         trainer, told = self.trainer, record["read"]
         trainer.resume(record["model"])
@@ -193,8 +196,9 @@ class Training:
         for hour in hours:
             for partition, (first, last) in sorted(self.index.places.get(hour, {}).items()):
                 async for record in _until(self.logs, self.scores, partition, first, last + 1):
-                    if record.value is not None:
-                        rows = Rows.of_record(msgspec.json.decode(record.value), self.trainer.names)
+                    told = msgspec.json.decode(record.value or b"{}")
+                    if all(name in told for name in self.trainer.names):  # else made under other settings
+                        rows = Rows.of_record(told, self.trainer.names)
                         parts.append(rows.take(rows.at // HOUR == hour))
         return Rows.join(parts, len(self.trainer.names))
 
@@ -260,15 +264,21 @@ async def _train(training: Training, partitions: int, publish: Callable[[bytes],
         await asyncio.gather(*readers, return_exceptions=True)
 
 
-async def keep_models(logs: Logs, topic: str, records: Records, offer: Callable[[dict[str, Any]], None]) -> None:
-    """Tail the published versions for ever: hold each, and offer it by reference to this worker's partitions."""
-    end = await logs.end(topic, 0)
-    async for record in logs.tail(topic, 0, max(end - 1, await logs.begin(topic, 0))):
+async def keep_models(
+    logs: Logs, topic: str, records: Records, offer: Callable[[dict[str, Any]], None], names: Sequence[str], prefix: str = ""
+) -> None:
+    """Tail the published versions for ever: hold each, and offer it by reference to this worker's partitions.
+
+    A model of other features than `names` is none for them. References name the topic without the prefix that it stands under.
+    """
+    end = await logs.end(prefix + topic, 0)
+    async for record in logs.tail(prefix + topic, 0, max(end - 1, await logs.begin(prefix + topic, 0))):
         if record.value is None:
             continue
         reference = records.put(topic, 0, record.offset, record.value).plain()
         found = msgspec.json.decode(record.value)
-        offer({name: reference for name in ("model", "shares") if name in found})
+        fits = "model" in found and found["model"]["names"] == list(names)
+        offer({name: reference for name in ("model", "shares") if name == "shares" or fits})
 
 
 async def newest(logs: Logs, topic: str) -> Record | None:
@@ -278,11 +288,11 @@ async def newest(logs: Logs, topic: str) -> Record | None:
     return whole.records[-1] if whole.records else None
 
 
-def fetching(logs: Logs) -> Callable[[str, int, int], Awaitable[bytes | None]]:
+def fetching(logs: Logs, prefix: str = "") -> Callable[[str, int, int], Awaitable[bytes | None]]:
     """How `Records` reads what a reference names."""
 
     async def fetch(topic: str, partition: int, offset: int) -> bytes | None:
-        async for record in _until(logs, topic, partition, offset, offset + 1):
+        async for record in _until(logs, prefix + topic, partition, offset, offset + 1):
             return record.value if record.offset == offset else None
         return None
 

@@ -196,7 +196,7 @@ def test_versions_are_offered_by_reference_and_found_again(stream, quick):
         offered, records = [], Records(live.fetching(world.logs))
 
         async def follow():
-            task = asyncio.ensure_future(live.keep_models(world.logs, MODELS, records, offered.append))
+            task = asyncio.ensure_future(live.keep_models(world.logs, MODELS, records, offered.append, NAMES))
             while not offered:
                 await asyncio.sleep(0.002)
             task.cancel()
