@@ -46,7 +46,7 @@ from state.window import SlidingWindows
 
 DAY = 86_400  # seconds
 CRITICAL_SHARE = 0.01  # of the budget
-MOST_WINDOWS = 24  # each takes a fifth of a kilobyte of an alert's eight
+MOST_WINDOWS = 24  # each adds thirteen features to every vector
 _TXGAP_FORMS = {"paper": PAPER, "recency": RECENCY}
 _VERSION = 2
 _RULE_NAMES = np.array(RULES)

@@ -338,6 +338,16 @@ def test_where_a_model_decides_the_alert_names_it_and_what_speaks_for_fraud():
     assert len(json.dumps(told.evidence, allow_nan=False)) < 8_000
 
 
+def test_with_the_most_windows_and_modes_an_alert_still_fits_its_eight_kilobytes():
+    names = [f"a mode with a long name {number}" for number in range(32)]
+    detector = AggregationDetector(windows=range(1, 25), modes=names, mode_slots=32)
+    state = detector.new_state()
+    detector.adopt(state, {"model": model_record(detector)})
+    verdicts, _ = folded(detector, steady(300), state)
+    row = int(np.flatnonzero(verdicts.alert)[-1])
+    assert len(json.dumps(alarms.explained(detector, verdicts, row).evidence, allow_nan=False)) < 8_000
+
+
 def test_a_model_that_has_learned_few_frauds_is_said_and_does_not_decide():
     detector = AggregationDetector()
     state = detector.new_state()
