@@ -97,7 +97,8 @@ def _how_strong(told: dict[str, Any]) -> str:
     anew = f", halved {told['restarts']} times by alerts that were cleared" if told["restarts"] else ""
     of = f"a part of {told['alpha']:g} for the accounting year {told['year']}{anew}"
     if told["test"] == ONSET:
-        return f"the Shiryaev-Roberts statistic is {told['e']:.3g}; beyond {told['held_against']:.3g} lie {told['level']:.2g}, {of}"
+        crossed = f"the Shiryaev-Roberts statistic is {told['e']:.3g}, beyond its boundary {told['held_against']:.3g}"
+        return f"{crossed} at the level {told['level']:.2g}, {of}"
     return (
         f"evidence {told['e']:.3g} to 1 that {100 * told['size']:g} % of the postings were put there; {told['held_against']:.3g} is"
         f" asked for by the level {told['level']:.2g}, {of}"
