@@ -67,8 +67,10 @@ def of_texts(texts: Sequence[bytes], exponent: int, name: str, refusals: Refusal
     numbers = [text[1:-1] if text[:1] == b'"' else text for text in texts]
     out = np.zeros(len(texts), np.int64)
     doubtful = np.ones(len(texts), np.bool_)
-    # float() also reads "1_0", " 1" and "nan": only what looks like a plain number may go this way
-    if max(map(len, numbers), default=0) <= _SHORT and _NUMBERS.fullmatch(b"\n".join([*numbers, b""])):
+    # float() also reads "1_0", " 1" and "nan": only what looks like a plain number, a line each, may go this way
+    lines = b"\n".join([*numbers, b""])
+    plain = lines.count(b"\n") == len(numbers) and _NUMBERS.fullmatch(lines)
+    if plain and max(map(len, numbers), default=0) <= _SHORT:
         out, doubtful = of_doubles(np.array(list(map(float, numbers)), np.float64), exponent)
         if not doubtful.any():
             return out

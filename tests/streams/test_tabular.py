@@ -392,6 +392,14 @@ def test_noise_in_a_csv_file_is_read_like_noise_in_a_record(tmp_path: Path, stre
     assert_replay_says_the_same(stream, batch)
 
 
+def test_a_cell_with_a_lines_end_between_two_numbers_is_no_number(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('employee_id,at,amount,limit\ne,1,5,"0\n0"\ne,2,"1\n2",7\ne,3,5,7\n')
+    batch = one("employees", path)
+    assert batch.rows.tolist() == [2]
+    assert_replay_says_the_same("employees", batch)
+
+
 @given(st.binary(max_size=200))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_bytes_break_the_csv_reader(tmp_path: Path, content: bytes) -> None:
