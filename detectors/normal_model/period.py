@@ -6,8 +6,8 @@ beats has its largest line at a harmonic (Vlachos, Yu, Castelli, *On Periodicity
 join them the same way, hints from one and proof from the other).
 
 Measured, 2,000 to 10,000 readings: heartbeats (803: 107 to 114 readings, 805: 98 to 100), breaths (37 to 44), the day and the week of a
-power meter (96 and 672) and of taxis (48) are found from every start but one of 2,000 readings. White noise never has a period; one
-of ten random walks, and one of six short series whose readings hang together, seem to have one, as four slow swings will.
+power meter (96 and 672) and of taxis (48) are found from every start but one of 2,000 readings. White noise never has a period (none of 600 series). Some random walks
+seem to have one, as four slow swings will: 37, 27, 14 % of those of 2,000, 5,000, 10,000 readings.
 """
 
 from __future__ import annotations
