@@ -203,6 +203,45 @@ def tabular_hardness(rows: list[list[float]], row: list[float]) -> float:
     return float(sum((x - mean) ** 2 for x, mean in zip(row, means, strict=True)) ** 0.5)
 
 
+def recursive_least_squares(series: list[float], order: int, forgetting: float) -> list[float]:
+    """Residuals of x[t] before it is learned: least squares with weights λ^age anew at every step, plus the ridge that P(0) = 1000 I is.
+
+    Only where nothing holds P's trace: Σ λ^(t − i) (x_i − w·z_i)² + λ^n |w − (0, 1, 0, …)|² / 1000, with n the pairs learned so far.
+    """
+    size = order + 1
+    start = [0.0, 1.0] + [0.0] * (order - 1)
+    normal = [[(1e-3 if i == j else 0.0) for j in range(size)] for i in range(size)]
+    right = [1e-3 * w for w in start]
+    residuals = [0.0] * min(order, len(series))
+    for t in range(order, len(series)):
+        z = [1.0, *(series[t - k] for k in range(1, size))]
+        w = solve([row[:] for row in normal], right[:])
+        assert w is not None
+        residuals.append(series[t] - sum(a * b for a, b in zip(w, z, strict=True)))
+        normal = [[forgetting * normal[i][j] + z[i] * z[j] for j in range(size)] for i in range(size)]
+        right = [forgetting * right[i] + series[t] * z[i] for i in range(size)]
+    return residuals
+
+
+def moving_hardness(rows: list[list[float]], forgetting: float) -> list[float]:
+    """‖z‖ of each row by the weighted mean and variance of the rows before it, the weights multiplied out."""
+    found: list[float] = []
+    for n in range(len(rows)):
+        weights = [0.0] * n
+        for i in range(n):
+            step = max(1.0 / (i + 1), 1.0 - forgetting)
+            weights = [weight * (1.0 - step) if j < i else weight for j, weight in enumerate(weights)]
+            weights[i] = step
+        total = 0.0
+        for j in range(len(rows[0])):
+            mean = sum(weight * row[j] for weight, row in zip(weights, rows, strict=False))
+            variance = sum(weight * (row[j] - mean) ** 2 for weight, row in zip(weights, rows, strict=False))
+            if variance > 1e-24:
+                total += min(max((rows[n][j] - mean) / variance**0.5, -20.0), 20.0) ** 2
+        found.append(total**0.5)
+    return found
+
+
 def image_hardness(image: list[list[float]]) -> float:
     """‖x − mean of the 4 neighbours‖, CADET Eq. (3); a missing neighbour is the pixel itself."""
     height, width = len(image), len(image[0])
@@ -303,7 +342,7 @@ def tracked(pairs, fit, level, *, bins, width, curve_rate, level_rate, joint=Fal
         s = single((y - quantiles[3]) / max(quantiles[2] - quantiles[0], 0.05 * spread))
         k = sum(h >= edge for edge in edges)
         group = 0 if joint else k
-        a = level * factors[group]
+        a = level * max(factors[group], 0.25)
         share, p, p_hardness, alert = (a / 2 if joint else a), None, None, False
         if number >= needed:
             own = [score for hard, score in kept if sum(hard >= edge for edge in edges) == k]
@@ -314,7 +353,7 @@ def tracked(pairs, fit, level, *, bins, width, curve_rate, level_rate, joint=Fal
             if joint:
                 p = min(1.0, 2 * min(p, p_hardness))
             alert = p <= a * (1 + 1e-12)
-            factors[group] = min(max(factors[group] + level_rate / level * (level - alert), 0.25), 4.0)
+            factors[group] = min(max(factors[group] + level_rate / level * (level - alert), -10.0), 4.0)
         yield s, p, p_hardness, alert
         kept = [*kept, (h, s)][-bins * width :]
         if spread > 1e-3:
@@ -323,6 +362,7 @@ def tracked(pairs, fit, level, *, bins, width, curve_rate, level_rate, joint=Fal
                 move = curve_rate * spread * (tau - (y < row[left] * (1 - share) + row[left + 1] * share))
                 row[left] += move * (1 - share)
                 row[left + 1] += move * share
+        spread = max(spread + (1.69 * abs(y - quantiles[1]) - spread) / width, 1e-3) if curve_rate > 0 else spread
         if (number + 1) % width == 0:
             ordered = sorted(hard for hard, _ in kept)
             n = len(ordered)

@@ -53,9 +53,10 @@ class HardnessDetector:
         "conditional": the error is ranked given its hardness. "joint": so is the hardness itself, and the smaller of the two p-values,
         doubled, decides (where hardness by itself tells anomalies, as in most tables). "off": the bare error is ranked.
     guarantee
-        "tracking": everything learns; the share of alerts tends to ε whatever comes (for any sequence, as long as the level stays within
-        ε/4 … 4ε). "exact": curves and level stay as the warm-up left them, and P(alert | normal, bin) ≤ ε for events exchangeable with
-        the ranked ones. The first is about alerts, true and false together; the second about false alarms.
+        "tracking": everything learns; the share of alerts tends to ε whatever comes (for any sequence, as long as a level within
+        ε/4 … 4ε can bring it there; errors that only repeat themselves never alert). "exact": curves and level stay as the warm-up left
+        them, and P(alert | normal, bin) ≤ ε for events exchangeable with the ranked ones. The first is about alerts, true and false
+        together; the second about false alarms.
     warm_up
         Events of a key that its first curves are fit on.
     bins, width

@@ -18,6 +18,7 @@ import numpy as np
 from numba import njit
 
 from detectors.hardness.tracking import (
+    DEEPEST,
     HIGHEST,
     LARGEST,
     LEAST_SPREAD,
@@ -33,6 +34,7 @@ from detectors.hardness.tracking import (
     rank_from,
     read,
     reedge,
+    spread_after,
 )
 from detectors.protocol import CRITICAL, E_VALUE, P_VALUE, ROW, SCORE, SLOT, TEST, THRESHOLD, UNIT
 from state.arena import NO_ROOM, allocate
@@ -129,7 +131,7 @@ def judge_then_learn(  # type: ignore[no-untyped-def]
         k = bin_of(edge, hardness)
         total = stop[-1]
         group = k if mode == CONDITIONAL else 0
-        factor = factors[slot, group]
+        factor = max(factors[slot, group], LOWEST)
         level = epsilon * factor
         alert = False
         p = np.nan
@@ -192,15 +194,17 @@ def judge_then_learn(  # type: ignore[no-untyped-def]
 
         # -- learn
         if gamma > 0.0 and p == p:
-            moved = factor + gamma / epsilon * (epsilon - (1.0 if alert else 0.0))
-            factors[slot, group] = min(max(moved, LOWEST), HIGHEST)
+            moved = factors[slot, group] + gamma / epsilon * (epsilon - (1.0 if alert else 0.0))
+            factors[slot, group] = min(max(moved, DEEPEST), HIGHEST)
         filled = number - in_force[slot]
         place = filled % size
         if filled >= size:
             forget(place, ring_h, ring_s, values, hards, stop, edge)
         admit(place, hardness, ranked, ring_h, ring_s, values, hards, stop, edge)
-        if rate > 0.0 and scale[slot, 0] > LEAST_SPREAD:
-            learn(theta[slot], weights, y, rate * scale[slot, 0])
+        if rate > 0.0:
+            if scale[slot, 0] > LEAST_SPREAD:
+                learn(theta[slot], weights, y, rate * scale[slot, 0])
+            scale[slot, 0] = spread_after(scale[slot, 0], y - quantiles[1], 1.0 / sizes[6])
         if mode != OFF and (filled + 1) % sizes[6] == 0 and stop[-1] > 0:
             reedge(ring_h, ring_s, min(filled + 1, size), values, hards, stop, edge, knots[slot], theta[slot])
     return len(slots), DONE

@@ -8,13 +8,16 @@ Of one calibration key, after its warm-up:
 2. score s = (y − q̂_.95(h)) / max(q̂_.75 − q̂_.25, .05 S), with the four values sorted where they are read (curves may cross);
 3. p = (1 + #{s_i ≥ s}) / (n + 1) among the recent scores of the same bin of hardness: the ring holds `bins · width` events, its bins
    follow the quantiles of its hardness, anew after every `width` events; a bin too small for the level in force borrows all of them;
-4. alert iff p ≤ ε·f, with f of the bin held in [1/4, 4] and moved by γ/ε · (ε − alert) after each event (adaptive conformal inference,
-   Gibbs and Candès 2021);
+4. alert iff p ≤ ε·max(f, 1/4), with f ≤ 4 of the bin moved by γ/ε · (ε − alert) after each event (adaptive conformal inference, Gibbs
+   and Candès 2021). What was alerted beyond the budget while the level stood at ε/4 is owed (f falls below 1/4) and repaid by staying
+   there, up to `DEEPEST`: a model that breaks for days must not silence the weeks after. What was not spent is not saved up beyond 4;
 5. every event enters the ring, alerted or not: dropping the flagged ones truncates it, and the false-alarm rate runs away. Only what
    people have confirmed is taken out.
 
-S is the median inter-quartile range at warm-up. With lr = γ = 0 the curves and the level are frozen, and P(alert | normal, bin) ≤ ε for
-exchangeable events: the exact epoch. What is kept of an event is its hardness and score in single precision.
+S is the median inter-quartile range at warm-up; from then on it follows |y − q̂_.5|, so that a source that stood still while it warmed up,
+or that jumps by many times its usual spread, is learned at its own pace: S += (1.69 |y − q̂_.5| − S) / width. With lr = γ = 0 curves, S
+and level are frozen, and P(alert | normal, bin) ≤ ε for exchangeable events: the exact epoch. What is kept of an event is its hardness
+and score in single precision.
 """
 
 from __future__ import annotations
@@ -28,7 +31,9 @@ CLAMP = 0.95  # the last knot's place among the recent hardness: whatever is har
 LARGEST = 1e30  # hardness and scores are held within ± this: single precision keeps them
 SPREAD_FLOOR = 0.05  # the inter-quartile range is taken as at least this share of S
 LEAST_SPREAD = 1e-3  # S is at least this, a thousandth of the error; where it is no more, errors do not vary and the curves stay
-LOWEST, HIGHEST = 0.25, 4.0  # between which the level is adapted, as factors of ε
+LOWEST, HIGHEST = 0.25, 4.0  # between which the adapted level acts, as factors of ε
+DEEPEST = -10.0  # debt is repaid within two thousand events at γ/ε = .1, whatever it was made of
+NORMAL_IQR = 1.69  # inter-quartile range of a normal distribution, in units of its mean distance from the median
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -109,6 +114,12 @@ def learn(theta, weights, y, step):  # type: ignore[no-untyped-def]
         move = step * (LEVELS[level] - (1.0 if y < curve else 0.0))
         theta[level, left] += move * weights[1]
         theta[level, left + 1] += move * weights[2]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def spread_after(spread, off, share):  # type: ignore[no-untyped-def]
+    """S after an event whose log error lies `off` the median curve, of which this event is to be the `share`."""
+    return max(spread + share * (NORMAL_IQR * abs(off) - spread), LEAST_SPREAD)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

@@ -302,3 +302,29 @@ def test_epsilon_can_be_changed_without_losing_the_state() -> None:
 def test_a_setting_refuses_a_bad_value_by_name(setting: str, value: object, words: str) -> None:
     with pytest.raises(ValueError, match=rf"^{setting} = .*{words}"):
         HardnessDetector(**{setting: value})
+
+
+def test_a_source_that_stood_still_while_it_warmed_up_is_learned_when_it_moves() -> None:
+    rng = np.random.default_rng(5)
+    hardness = rng.lognormal(size=6000)
+    error = np.where(np.arange(6000) < 800, 0.0, 20.0 * hardness * rng.lognormal(sigma=0.4, size=6000))
+    detector = HardnessDetector(epsilon=0.05)
+    state = detector.new_state()
+    verdicts = folded(detector, state, columns(["pump model"] * 6000, error, hardness))
+    late = np.arange(6000) >= 3000
+    assert np.median(np.abs(np.log(verdicts.evidence["expected"][late] / (20.0 * hardness[late])))) < 0.2
+    assert 0.03 < np.mean(verdicts.p_value[late] <= 0.05) < 0.07
+
+
+def test_what_was_alerted_beyond_the_budget_is_repaid_and_not_for_ever() -> None:
+    rng = np.random.default_rng(6)
+    hardness = rng.lognormal(size=12_000)
+    error = hardness * rng.lognormal(sigma=0.4, size=12_000)
+    error[3000:3600] *= 1.01 ** (np.arange(600) ** 1.5 / 20.0)  # ever faster
+    detector = HardnessDetector(epsilon=0.05, bins=1, width=2000)
+    state = detector.new_state()
+    verdicts = folded(detector, state, columns(["pump model"] * 12_000, error, hardness))
+    spent = verdicts.alert[3000:3600].mean()
+    assert spent > 0.1
+    assert verdicts.alert[3600:4100].mean() < 0.03
+    assert abs(verdicts.alert[8000:].mean() - 0.05) < 0.015

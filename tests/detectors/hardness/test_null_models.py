@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors.hardness.moving_null import MovingAutoregression, MovingMoments, window_hardness
 from detectors.hardness.null_models import SeriesNull, TabularNull, fit_autoregression, image_hardness, image_null
 from tests import naive
 
@@ -92,3 +93,59 @@ def test_image_hardness_equals_the_slow_loop(seed: int, height: int, width: int)
 
 def test_a_flat_image_is_its_own_null() -> None:
     np.testing.assert_array_equal(image_null(np.full((2, 4, 5), 3.0)), np.full((2, 4, 5), 3.0))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), order=st.integers(1, 5), forgetting=st.sampled_from([0.98, 0.999, 1.0]))
+def test_recursive_least_squares_is_least_squares_anew_at_every_step(seed: int, order: int, forgetting: float) -> None:
+    series = noisy_series(seed, 60)
+    reference = naive.recursive_least_squares(series.tolist(), order, forgetting)
+    computed = MovingAutoregression(order, forgetting=forgetting).residuals(series)[:, 0]
+    np.testing.assert_allclose(computed, reference, rtol=1e-5, atol=1e-6)
+
+
+def test_a_moving_autoregression_finds_a_process_and_the_one_that_takes_its_place() -> None:
+    series = noisy_series(0, 6000)
+    null = MovingAutoregression(2)
+    null.residuals(series)
+    np.testing.assert_allclose(null.coefficients[0], [0.4, 0.6, -0.3], atol=0.1)
+    null.residuals(-0.5 * series + 3.0)
+    np.testing.assert_allclose(null.coefficients[0], [1.9, 0.6, -0.3], atol=0.3)
+
+
+def test_a_moving_autoregression_keeps_its_dimensions_apart() -> None:
+    series = np.column_stack([noisy_series(1, 200), 0.1 * noisy_series(2, 200)])
+    both = MovingAutoregression(3, 2).residuals(series)
+    for j in range(2):
+        np.testing.assert_array_equal(both[:, j], MovingAutoregression(3).residuals(series[:, j])[:, 0])
+
+
+def test_years_of_a_constant_leave_an_autoregression_that_can_still_learn() -> None:
+    null = MovingAutoregression(5)
+    null.residuals(np.full(40_000, 0.7))
+    residuals = null.residuals(noisy_series(4, 3000))[:, 0]
+    assert np.isfinite(residuals).all()
+    assert np.std(residuals[500:]) < 1.2, "the noise of the process has a standard deviation of 1"
+
+
+def test_windows_of_moving_residuals_have_the_norm_of_what_follows_their_first_values() -> None:
+    residuals = np.random.default_rng(3).normal(size=(30, 2))
+    reference = [np.sqrt((residuals[i + 4 : i + 10] ** 2).sum()) for i in range(21)]
+    np.testing.assert_allclose(window_hardness(residuals, 10, 4), reference, rtol=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), n=st.integers(1, 40), forgetting=st.sampled_from([0.8, 0.999, 1.0]))
+def test_moving_moments_judge_a_row_by_those_before_it(seed: int, n: int, forgetting: float) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(n, 3)) * [1.0, 100.0, 0.0] + [0.0, 7.0, 2.0]
+    rows[rng.random((n, 3)) < 0.1] *= 50.0
+    reference = naive.moving_hardness(rows.tolist(), forgetting)
+    np.testing.assert_allclose(MovingMoments(3, forgetting).hardness(rows), reference, rtol=1e-6)
+
+
+def test_moving_nulls_refuse_what_makes_no_sense() -> None:
+    with pytest.raises(ValueError, match="order = 0"):
+        MovingAutoregression(0)
+    with pytest.raises(ValueError, match="forgetting = 0"):
+        MovingMoments(3, 0.0)
