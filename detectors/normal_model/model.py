@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from detectors.normal_model.alignment import align, flatness, z_normalise
+from detectors.normal_model.alignment import align, z_normalise
 from detectors.normal_model.candidates import recurring_starts, sample_starts
 from detectors.normal_model.clustering import cluster_scores, cluster_weights, find_clusters
 
@@ -113,7 +113,7 @@ def build_normal_model(
         raise ValueError(f'candidates = {candidates!r}: wanted "sample" or "self-join"')
     starts = align(values, drawn, normal_length)
     raw = sliding_window_view(values, normal_length)[starts]
-    windows = z_normalise(raw, flatness(values))
+    windows = z_normalise(raw)
     clusters = find_clusters(windows, starts, first_stop)
     scores, weights = cluster_scores(clusters), cluster_weights(clusters)
     order = sorted(range(len(clusters)), key=lambda i: (-scores[i], -clusters[i].frequency, int(clusters[i].rows[0])))

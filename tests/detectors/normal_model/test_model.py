@@ -16,6 +16,7 @@ from detectors.normal_model.alignment import align, z_normalise
 from detectors.normal_model.candidates import MOST, below_the_mean, sample_starts
 from detectors.normal_model.clustering import Cluster, cluster_scores, cluster_weights, find_clusters
 from detectors.normal_model.description_length import bitsave, description_length
+from detectors.normal_model.join import join_distances
 from detectors.normal_model.model import build_normal_model
 from tests import naive
 
@@ -122,6 +123,16 @@ def test_the_best_centroid_is_the_usual_course():
     assert model.evidence["members"][0] == max(model.evidence["members"])
     assert model.weights.sum() == pytest.approx(1.0)
     assert model.best().centroids.shape == (1, 120)
+
+
+@pytest.mark.parametrize("spike", [1e9, 1e15, 3.4e38, -1e100])
+def test_one_enormous_reading_among_those_a_model_is_built_from_does_not_make_the_others_flat(spike):
+    values = 10.0 + 2.0 * np.sin(np.arange(2000) / 3) + 0.1 * np.random.default_rng(0).standard_normal(2000)
+    values[700] = spike
+    model = build_normal_model(values, length=20).best()
+    assert 0.9 < model.centroids.std() < 1.1
+    clean = np.delete(join_distances(values, model, 20), np.arange(681, 701))
+    assert np.median(clean) < 1.0  # a flat model would leave all at √20
 
 
 @pytest.mark.parametrize("values", [
