@@ -13,6 +13,7 @@ from numba import njit
 
 LEARNED = 16  # readings after which a sensor's usual interval is known
 MEMORY = 64  # readings that the mean interval looks back to
+OUTAGE = 20.0  # usual intervals that one interval counts at most in their mean: a day's outage makes no slow sensor of a quick one
 LEAP = 2.0  # usual intervals that one step of the clock counts at most
 CLOCK, LIVED, NEXT = range(3)  # the partition's: greatest event time, lived time, the earliest time at which a sensor may be silent
 
@@ -20,6 +21,8 @@ CLOCK, LIVED, NEXT = range(3)  # the partition's: greatest event time, lived tim
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def usual_step(usual, interval, number):  # type: ignore[no-untyped-def]
     """The usual interval (microseconds) after one more, the `number`-th: the mean at first, then with a memory of 64."""
+    if number >= LEARNED:
+        interval = min(interval, OUTAGE * usual)
     return usual + (interval - usual) / min(number, MEMORY)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from detectors.normal_model.detector import NormalModelDetector
 from detectors.normal_model.fold import GONE
-from detectors.protocol import ROW, SCORE, SLOT, TEST, UNTIL_HEARD, Columns
+from detectors.protocol import JUDGED, NO_LOOK, ROW, SCORE, SLOT, TEST, UNTIL_HEARD, Columns
 from state.keys import PackedKeys
 from state.snapshot import pack, unpack
 from streams.partition import Origins, Partition, run
@@ -51,6 +51,31 @@ def test_an_outage_of_everything_is_nobodys_silence():
     columns = events(both(0, 100) + both(10_000, 10_100))
     verdicts, state = judged(NormalModelDetector(**SMALL), columns)
     assert gone(verdicts, state) == []
+
+
+def test_after_an_outage_of_a_day_a_silence_is_found_as_soon_as_before_it():
+    columns = events(both(0, 100) + both(86_400, 86_450) + [("fan", second) for second in range(86_450, 86_600)])
+    verdicts, state = judged(NormalModelDetector(**SMALL), columns)
+    ((key, row),) = gone(verdicts, state)
+    assert key == "pump"
+    assert columns.at[row] <= 86_480_000_000  # last heard at 86,449 s
+
+
+def test_after_an_outage_of_a_day_a_gap_of_an_hour_is_still_a_gap():
+    columns = events([("pump", second) for second in range(500)])
+    columns.at[400:] += 86_400_000_000
+    columns.at[420:] += 3_600_000_000
+    verdicts, _ = judged(NormalModelDetector(**SMALL), columns)
+    for after in (400, 420):
+        assert (verdicts.reason[after : after + 11] == NO_LOOK).all()
+        assert verdicts.reason[after + 11] == JUDGED
+
+
+def test_a_sensor_that_is_read_more_seldom_from_now_on_is_soon_used_to_it():
+    columns = events([("pump", second) for second in range(500)])
+    columns.at[400:] += 59_000_000 * np.arange(1, 101)
+    verdicts, _ = judged(NormalModelDetector(**SMALL), columns)
+    assert (verdicts.reason[420:] == JUDGED).all()
 
 
 def test_a_device_whose_clock_is_months_ahead_silences_no_other():
