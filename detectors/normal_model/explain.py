@@ -35,13 +35,14 @@ def _subsequence(test: int, detail: Floats) -> Explanation:
     sd, spread, floor = numbers["sd"], numbers["spread"], numbers["floor"]
     worst = int(np.argmax(np.abs(subsequence - nearest)))
     started = instant(int(detail[STARTED]))
-    stay = f"{100 * (1 - epsilon / 2):.4g} % of {ranked:,} earlier stretches stay at or below"
+    stay = f"{100 * (1 - epsilon / 2):.4g} % of {ranked:,} earlier stretches stay"
     if test == AMPLITUDE:
         times = sd / spread if spread > 0.0 else math.inf
         size = f"{plain(times)} times the model's" if times < math.inf else "the model stands still"
         reasons = [
             f"The size of the last {length} readings (from {started}) is unusual: their standard deviation is {plain(sd)}, {size}.",
-            f"Its logarithm is {plain(numbers['amplitude'])} away from the model's; {stay} {plain(numbers['amplitude_threshold'])}.",
+            f"That is a factor of {plain(math.exp(numbers['amplitude']))}; "
+            f"{stay} within one of {plain(math.exp(numbers['amplitude_threshold']))}.",
         ]
         p_value = numbers["amplitude_p_value"]
     else:
@@ -49,7 +50,7 @@ def _subsequence(test: int, detail: Floats) -> Explanation:
         beyond = f" ({plain(off)} more than usual, of late, is taken off)" if off > 0.0 else ""
         reasons = [
             f"The shape of the last {length} readings (from {started}) is {plain(numbers['distance'])} away from normal{beyond}; "
-            f"{stay} {plain(numbers['threshold'])}."
+            f"{stay} at or below {plain(numbers['threshold'])} (0: the same shape; a flat line: {plain(math.sqrt(length))})."
         ]
         p_value = numbers["shape_p_value"]
     if sd <= floor:
@@ -57,7 +58,7 @@ def _subsequence(test: int, detail: Floats) -> Explanation:
     elif test != AMPLITUDE:
         reasons.append(
             f"The largest deviation stands {_before(length - 1 - worst)}: {plain(subsequence[worst])} "
-            f"where the nearest stretch of the model has {plain(nearest[worst])}."
+            f"where the nearest stretch of the model, at their mean and size, has {plain(nearest[worst])}."
         )
     reasons.append(
         f"Their mean is {plain(numbers['mean'])} (usual level {plain(numbers['level'])}), "
@@ -67,9 +68,10 @@ def _subsequence(test: int, detail: Floats) -> Explanation:
     step = -(-length // MOST_POINTS)
     evidence: dict[str, Any] = {
         name: _rounded(numbers[name])
-        for name in ("distance", "threshold", "p_value", "mean", "sd", "level", "spread", "hardness", "amplitude", "excess")
+        for name in ("distance", "threshold", "mean", "sd", "level", "spread", "hardness", "amplitude", "excess")
     }  # fmt: skip
     evidence |= {
+        "p_value": _rounded(p_value),
         "centroid": int(numbers["centroid"]),
         "offset": int(numbers["offset"]),
         "reading": int(numbers["reading"]),
@@ -111,7 +113,7 @@ def _silence(numbers: dict[str, float]) -> Explanation:
     reasons = (
         f"Nothing has come from the sensor for {plain(numbers['silent_for'])} s of what its partition has lived through, "
         f"{plain(times)} of its usual intervals of {plain(numbers['usual'])} s.",
-        f"Its latest reading, the {numbers['readings']:,.0f}th, is of {last}.",
+        f"Its latest reading, number {numbers['readings']:,.0f}, is of {last}.",
     )
     evidence = {
         "usual_interval": _rounded(numbers["usual"]),

@@ -18,7 +18,7 @@ from detectors.normal_model.kinds import MOST_RANKED
 from detectors.normal_model.ladder import Recipe, climb
 from detectors.normal_model.layout import HELD, RANKED
 from detectors.normal_model.rolling import model_of_block
-from detectors.protocol import LATE, NO_LOOK, NOT_A_NUMBER, REPEATED, ROW, TEST, Columns, Verdicts, admit, fold
+from detectors.protocol import LATE, NO_LOOK, NOT_A_NUMBER, P_VALUE, REPEATED, ROW, TEST, Columns, Verdicts, admit, fold
 from state.draws import SPREAD_BUILDS, draw
 from state.keys import PackedKeys
 from state.snapshot import pack, unpack
@@ -114,9 +114,12 @@ def test_a_wave_of_the_right_shape_and_a_quarter_of_its_size_alarms_by_its_ampli
     verdicts, _ = judged(detector, readings(values))
     assert alarming(verdicts, AMPLITUDE)[612:648].all()
     assert alarming(verdicts, SHAPE)[612:648].mean() < 0.5
-    number = int(np.flatnonzero(verdicts.alarms.places[:, TEST] == AMPLITUDE)[-1])
+    places = verdicts.alarms.places
+    number = int(np.flatnonzero((places[:, TEST] == AMPLITUDE) & (places[:, ROW] == 640))[0])
     explanation = detector.explain(verdicts.alarms, number)
     assert "times the model's" in explanation.reasons[0]
+    assert 3.0 < float(re.search(r"factor of ([\d.]+); ", explanation.reasons[1])[1]) < 5.0
+    assert explanation.evidence["p_value"] == pytest.approx(verdicts.alarms.numbers[number, P_VALUE], rel=1e-4)
     assert all(any(c.isdigit() for c in reason) for reason in explanation.reasons)
 
 
