@@ -22,6 +22,7 @@ from config.settings import Settings
 from streams import topics
 from streams.agents import cards, employees, errors, sensors
 from streams.agents.population import keep_population
+from streams.agents.trainer import fetching, keep_models, keep_training
 from streams.agents.verdicts import Pending, keep_reading
 from streams.agents.watch import Unsent, Watcher
 from streams.alerts import Audit
@@ -33,6 +34,7 @@ from streams.metrics import Metrics
 from streams.pace import Pace
 from streams.parked import Cause, Dead, Parked
 from streams.partition import signature_text
+from streams.references import Records
 from streams.tenure import Tenure
 from streams.tenures import Notes, Tenures
 from streams.transport.cutting import LostPosition
@@ -114,6 +116,7 @@ def create_topics(create: Callable[[str, int], None], settings: Settings, stream
             create(prefix + topics.CARD_LABELS, many)
             if settings.cards.postings and "employees" not in streams:
                 create(prefix + topics.source("employees"), many)
+            create(prefix + topics.models(stream), 1)
         create(prefix + topics.shared(stream), 1)
     if streams:
         create(prefix + topics.ALERT_LABELS, many)
@@ -186,7 +189,10 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
         _watch(app, topic, watchers[name])
         if stream.merges:
             _share(app, prefix + topics.shared(name), watchers[name], logs)
-        tenures[topic] = _tenures(app, settings, watchers[name], logs, pace)
+        records = Records(fetching(logs, prefix))
+        if stream.train is not None:
+            _train(app, settings, watchers[name], logs, records)
+        tenures[topic] = _tenures(app, settings, watchers[name], logs, pace, records)
     metrics.build.info({"version": build(), "configuration": next(iter(watchers.values())).audit.configuration})
 
     _keep_partitions(app, tenures)
@@ -200,7 +206,7 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
     return Pipeline(app, watchers, metrics, executor, tenures)
 
 
-def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs, pace: Pace) -> Tenures:
+def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs, pace: Pace, records: Records) -> Tenures:
     """A stream's folds, each with its checkpoints and its cut log."""
     stream, prefix = watcher.definition, settings.kafka.prefix
     source, metrics = prefix + topics.source(stream.name), watcher.metrics
@@ -216,7 +222,7 @@ def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs, pace: P
         many = app.consumer.topic_partitions(source) or settings.streams.partitions
         checkpoints = Checkpoints(states, place, (source, number), many, signatures, in_a_thread, pace)
         cuts = CutLog(log, (prefix + topics.cuts(stream.name), number), (source, number), number)
-        return Tenure(stream.partition(number), checkpoints, cuts, lease)
+        return Tenure(stream.partition(number), checkpoints, cuts, lease, records)
 
     def lease() -> bool:
         clock = getattr(app.consumer, "clock", time.monotonic)
@@ -257,7 +263,7 @@ def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs, pace: P
         lambda generation: generation == app.consumer_generation_id and not app.members.given_back, rejoin, pace, notes,
     )  # fmt: skip
     watcher.unwanted = lambda number: app.consumer.pause_partitions([TP(source, number)])
-    watcher.tenures, watcher.died = tenures.held, tenures.died
+    watcher.tenures, watcher.died, watcher.park = tenures.held, tenures.died, tenures.park
     return tenures
 
 
@@ -402,3 +408,37 @@ def _share(app: App, topic: str, watcher: Watcher, logs: Logs) -> None:
             await app.crash(problem)
 
     app.task(share)
+
+
+def _train(app: App, settings: Settings, watcher: Watcher, logs: Logs, records: Records) -> None:
+    """Learn from the score log and late labels where we own partition 0, and let our partitions adopt what anybody has learned."""
+    stream, prefix = watcher.definition, settings.kafka.prefix
+    make = stream.train
+    assert make is not None
+    models = topics.models(stream.name)
+
+    async def publish(value: bytes) -> Any:
+        return await (await app.producer.send(prefix + models, None, value, 0, None, []))
+
+    async def train() -> None:
+        await keep_training(
+            make, logs, (prefix + topics.scores(stream.name), prefix + topics.CARD_LABELS, prefix + models),
+            settings.streams.partitions, publish, watcher.refuse, lambda: 0 in watcher.partitions, settings.records.future_seconds,
+        )  # fmt: skip
+
+    async def follow() -> None:
+        await keep_models(logs, models, records, watcher.offers.offer, make().names, prefix)
+
+    def loudly(work: Callable[[], Any]) -> Callable[[], Any]:
+        async def run() -> None:
+            try:
+                await work()
+            except asyncio.CancelledError:
+                raise
+            except Exception as problem:  # without it no model would ever change again: leave loudly
+                await app.crash(problem)
+
+        return run
+
+    app.task(loudly(train))
+    app.task(loudly(follow))

@@ -17,6 +17,7 @@ from streams.cut_log import CutLog
 from streams.cuts import Cut
 from streams.lease import always
 from streams.parked import Cause, Dead, Parked
+from streams.references import NoSuchRecord, Records
 
 
 class Folding(Protocol):
@@ -38,6 +39,8 @@ class Tenure:
 
     Attributes
     ----------
+    records
+        What cuts name by reference.
     generation
         Of the group, in which the fold was restored: only under it may it commit.
     alive
@@ -60,6 +63,7 @@ class Tenure:
     checkpoints: Checkpoints
     cuts: CutLog
     lease: Callable[[], bool] = always
+    records: Records = field(default_factory=Records)
     generation: int = -1
     alive: bool = False
     suspended: bool = False
@@ -166,10 +170,35 @@ class Tenure:
         if self.alive:
             self.alive, self.why = False, why
 
+    async def fetch(self) -> None:
+        """Read what is named by reference in the cuts that stand before the fold's next event; `boundary` applies them.
+
+        Raises
+        ------
+        Parked
+            It is not there any more, or is another record.
+        Dead
+            The broker does not answer.
+        """
+        for cut, _ in self.cuts.pending:
+            if cut.n > self.part.next:
+                return
+            try:
+                await self.records.fetch(cut.inputs)
+            except NoSuchRecord as problem:
+                raise Parked(Cause.CUTS, f"the cut before {cut.n}: {problem}") from problem
+            except Exception as problem:
+                self.kill(f"what a cut names was not read: {problem!r}")
+                raise Dead(self.why) from problem
+            self.check()
+
+    def _adopted(self, cut: Cut) -> list[Any]:
+        return self.part.adopt(Cut(cut.partition, cut.n, self.records.resolved(cut.inputs)))
+
     def boundary(self) -> int | None:
         """Apply the cuts that stand before the fold's next event; return the event before which the next one stands."""
         for cut in self.cuts.due(self.part.next):
-            self.reports += self.part.adopt(cut)
+            self.reports += self._adopted(cut)
         return self.cuts.pending[0][0].n if self.cuts.pending else None
 
     @property
@@ -186,12 +215,13 @@ class Tenure:
             It does not count, or nobody can say whether it does.
         """
         try:
+            await self.records.fetch(inputs)
             cut = await self.cuts.adopt(self.part.next, inputs)
         except Exception as problem:
             self.kill(f"a cut was not adopted: {problem}")
             raise Dead(self.why) from problem
         self.check()
-        self.reports += self.part.adopt(cut)
+        self.reports += self._adopted(cut)
         return cut
 
     async def freeze(self) -> Frozen:

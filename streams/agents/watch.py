@@ -23,7 +23,7 @@ from streams.agents.population import HOUR
 from streams.dead_letters import DeadLetter
 from streams.definitions import Definition
 from streams.metrics import Metrics
-from streams.parked import Dead
+from streams.parked import Dead, Parked
 from streams.partition import Origins, Outcome, Partition
 from streams.records import Decoded
 from streams.tenure import Tenure
@@ -63,6 +63,7 @@ class Watcher:
     clock: Callable[[], float] = time.time  # for metrics only
     tenures: dict[int, Tenure] = field(default_factory=dict)  # by partition: those that are restored (`Tenures.held`)
     died: Callable[[int, Tenure], None] = lambda number, tenure: None  # told of a fold that has found that it is dead
+    park: Callable[[int, Parked], None] = lambda number, why: None  # told of a partition that cannot go on
     unwanted: Callable[[int], None] = lambda number: None  # told of a partition that need not be read on
     offers: Offers = field(default_factory=Offers)  # what its partitions have still to adopt
     _builds: dict[tuple[int, bytes, int], Future[Any]] = field(default_factory=dict)
@@ -93,11 +94,14 @@ class Watcher:
                 await self._watch(tenure, chunk)
         except Dead:
             self.died(chunk.partition, tenure)
+        except Parked as why:
+            self.park(chunk.partition, why)
 
     async def _watch(self, tenure: Tenure, chunk: Chunk) -> None:
         """Fold what is still wanted of a chunk, from cut to cut."""
         rest = from_position(chunk, tenure.part.next) if tenure.folding else None
         while rest is not None and tenure.folding:
+            await tenure.fetch()
             before = tenure.boundary()
             await self._adopt(tenure)
             await self._say(tenure)
@@ -225,7 +229,8 @@ class Watcher:
     async def _send_scores(self, part: Partition, chunk: Chunk, columns: Any, origins: Origins, outcome: Outcome) -> list[Awaitable[Any]]:
         if outcome.skipped:
             rows = outcome.rows
-            columns = type(columns)(columns.keys.take(rows), columns.at[rows], {})
+            fields = {name: columns.fields[name][rows] for name in scores.NAMED_BY if name in columns.fields}
+            columns = type(columns)(columns.keys.take(rows), columns.at[rows], fields)
             origins = origins.take(rows)
         made = scores.records(part.stream, part.number, chunk.next - 1, columns, origins, outcome.verdicts)
         return [await self.outlet(topics.scores(part.stream), None, value, partition=part.number) for value in made]

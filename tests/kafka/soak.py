@@ -38,6 +38,7 @@ from streams.app import audit, definition
 from streams.backtest import Backtest
 from streams.cut_log import counting
 from streams.manifest import Shelf
+from streams.model_files import line
 from streams.simulators.cards import simulate_cards
 from streams.simulators.layout import table
 from streams.simulators.postings import simulate_postings
@@ -237,17 +238,21 @@ class Soak:
 
     async def _judge(self, stream: str, folder: Path) -> None:
         report, settings = self.report, self.settings
+        what = definition(stream, settings)
         async with KafkaLogs({"bootstrap_servers": settings.kafka.bootstrap_servers}) as logs:
 
             async def values(topic: str) -> list[list[Any]]:
                 return [(await logs.read_to_end(self.prefix + topic, number)).records for number in range(PARTITIONS)]
 
             said, told = await values(topics.scores(stream)), await values(topics.alerts(stream))
+            versions = folder.with_suffix(".versions.jsonl")
+            if what.train is not None:
+                made = (await logs.read_to_end(self.prefix + topics.models(stream), 0)).records
+                versions.write_bytes(b"".join(line(r.offset, r.value or b"{}") + b"\n" for r in made))
             log, shelves = await values(topics.cuts(stream)), await values(topics.checkpoints(stream))
         cuts = {number: list(counting(number, [(r.offset, r.value) for r in log[number]])) for number in range(PARTITIONS)}
         report.cuts += sum(map(len, cuts.values()))
-        what = definition(stream, settings)
-        test = Backtest(what, folder, audit(settings, what), PARTITIONS, cuts)
+        test = Backtest(what, folder, audit(settings, what), PARTITIONS, cuts, versions)
         for batch in read(stream, self.files[stream], settings, batch=997):
             test.feed(batch)
         test.close()

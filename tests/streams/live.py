@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from streams.agents.watch import Watcher
 from streams.app import assemble, create_topics
 from streams.cut_log import counting
 from streams.engine import run
+from streams.model_files import line
 from streams.tabular import read
 from streams.transport.broker import Broker
 from streams.transport.tail import MemoryLogs
@@ -33,12 +35,14 @@ class Said:
     cuts: list[bytes] = field(default_factory=list)
     letters: list[tuple[int, int, str]] = field(default_factory=list)  # partition, offset, reason
     states: dict[int, bytes] = field(default_factory=dict)
+    models: bytes = b""  # as a file
 
 
-def live(stream: str, file: Path, settings: Settings, name: str, pause_every: int = 3_000) -> Said:
-    """Produce a file's rows as `replay` would while a worker folds them, until all is folded."""
+def live(stream: str, file: Path, settings: Settings, name: str, pause_every: int = 3_000, before: Callable[[Broker], object] = id) -> Said:
+    """Produce a file's rows as `replay` would while a worker folds them, until all is folded; `before` may produce other records."""
     broker = Broker.named(name)
     create_topics(broker.create_topic, settings, settings.streams.enabled)
+    before(broker)
     pipeline = assemble(settings, broker_url=f"memory://{name}", logs=MemoryLogs(broker))
     watcher = pipeline.watchers[stream]
     source = topics.source(stream)
@@ -81,8 +85,16 @@ def _said(broker: Broker, stream: str, settings: Settings, states: dict[int, byt
         said.alerts += [record.value for record in broker.read(topics.alerts(stream), number)]
         log = ((record.offset, record.value) for record in broker.read(topics.cuts(stream), number))
         said.cuts += [cuts.dump(cut) for cut in counting(number, log)]
+    said.models = lines_of(broker, stream)
     for record in broker.read(topics.DEAD_LETTERS, 0):
         headers = defaultdict(bytes, record.headers)
         where = int(headers["nilometer-partition"]), int(headers["nilometer-offset"])
         said.letters.append((*where, headers["nilometer-reason"].decode()))
     return said
+
+
+def lines_of(broker: Broker, stream: str) -> bytes:
+    """The versions that were published, as `--models` takes them."""
+    if broker.partitions_for_topic(topics.models(stream)) is None:
+        return b""
+    return b"".join(line(record.offset, record.value or b"{}") + b"\n" for record in broker.read(topics.models(stream), 0))

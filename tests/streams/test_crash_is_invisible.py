@@ -28,7 +28,7 @@ from streams.transport.faults import Fault, Sessions, line_of
 from streams.transport.groups import Committed
 from streams.transport.tail import MemoryLogs
 from tests.streams.apps import until
-from tests.streams.live import COORDINATES, at_rest
+from tests.streams.live import COORDINATES, at_rest, lines_of
 
 _names = count()
 PARTITIONS = 2
@@ -117,7 +117,9 @@ class Scene:
             for number in range(PARTITIONS)
         }
         what = definition(stream, self.settings)
-        test = Backtest(what, folder, audit(self.settings, what), PARTITIONS, cuts)
+        versions = self.file.parent / "versions.jsonl"
+        versions.write_bytes(lines_of(broker, stream))
+        test = Backtest(what, folder, audit(self.settings, what), PARTITIONS, cuts, versions)
         for batch in read(stream, self.file, self.settings, batch=997):
             test.feed(batch)
         test.close()

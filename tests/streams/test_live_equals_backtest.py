@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +23,7 @@ from streams.tabular import read
 from streams.transport.broker import partition_of_key
 from tests.streams import real
 from tests.streams.live import live
+from tests.streams.test_file_training import transactions
 
 _names = count()
 SECTION = {"sensors": "sensors", "cards": "cards", "employees": "benford", "errors": "calibration"}
@@ -32,11 +34,13 @@ def settings_for(stream, partitions=2, **more):
     return load(None, overrides={**overrides, **more}, environment={})
 
 
-def held_against_backtest(stream, file, settings, folder):
+def held_against_backtest(stream, file, settings, folder, **more):
     """Fold a file both ways; assert that everything said is equal; return both."""
-    said = live(stream, file, settings, f"live-{next(_names)}")
+    said = live(stream, file, settings, f"live-{next(_names)}", **more)
     what = definition(stream, settings)
-    test = Backtest(what, folder, audit(settings, what), settings.streams.partitions, load_cuts(said.cuts))
+    versions = file.parent / "versions.jsonl"
+    versions.write_bytes(said.models)
+    test = Backtest(what, folder, audit(settings, what), settings.streams.partitions, load_cuts(said.cuts), versions)
     for batch in read(stream, file, settings, batch=5_000):  # not the worker's batches
         test.feed(batch)
     test.close()
@@ -85,6 +89,29 @@ def test_cards(tmp_path):
     file = written(simulate_cards(cards=60, days=80, seed=2), tmp_path / "cards.parquet")
     _said, test = held_against_backtest("cards", file, settings_for("cards", **{"cards.epsilon": 0.01}), tmp_path / "out")
     assert test.episodes >= 1
+
+
+def test_cards_while_a_model_is_trained_and_adopted(tmp_path):
+    """Labels come two days late, the trainer publishes, partitions adopt, the model decides: and a file says the same, given the cuts."""
+    file = tmp_path / "cards.parquet"
+    columns = transactions()
+    pq.write_table(pa.table({name: column for name, column in columns.items() if name != "label"}), file)
+    at = columns["at"].cast(pa.int64()).to_pylist()
+
+    def label(broker):
+        for row in np.flatnonzero(columns["label"]).tolist():
+            card = columns["card_id"][row]
+            outcome = {"card_id": card, "transaction_id": columns["transaction_id"][row], "label": 1, "at": at[row] / 1e6 + 2 * 86_400}
+            broker.produce("card.labels", card.encode(), msgspec.json.encode(outcome))
+
+    settings = settings_for("cards", **{"cards.label_delay_hours": 48, "cards.alerts_per_day": 20.0})
+    said, test = held_against_backtest("cards", file, settings, tmp_path / "out", pause_every=300, before=label)
+    assert said.models.count(b"\n") > 3
+    assert any(row["rule"] == "cost" for row in said.rows.values())
+    assert max(row["model_version"] for row in said.rows.values()) > 0
+    assert {row["decision"] for row in said.rows.values()} == {"passed", "alert", "held back"}
+    assert not said.letters
+    assert test.episodes > 10
 
 
 def test_employees_given_the_cuts_at_which_the_population_was_adopted(tmp_path):
