@@ -362,7 +362,8 @@ def tracked(pairs, fit, level, *, bins, width, curve_rate, level_rate, joint=Fal
                 move = curve_rate * spread * (tau - (y < row[left] * (1 - share) + row[left + 1] * share))
                 row[left] += move * (1 - share)
                 row[left + 1] += move * share
-        spread = max(spread + (1.69 * abs(y - quantiles[1]) - spread) / width, 1e-3) if curve_rate > 0 else spread
+        reach = max(quantiles[3] - y, y - quantiles[0])
+        spread = max(spread + (0.658 * reach - spread) / width, 1e-3) if curve_rate > 0 else spread
         if (number + 1) % width == 0:
             ordered = sorted(hard for hard, _ in kept)
             n = len(ordered)

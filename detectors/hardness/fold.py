@@ -204,7 +204,7 @@ def judge_then_learn(  # type: ignore[no-untyped-def]
         if rate > 0.0:
             if scale[slot, 0] > LEAST_SPREAD:
                 learn(theta[slot], weights, y, rate * scale[slot, 0])
-            scale[slot, 0] = spread_after(scale[slot, 0], y - quantiles[1], 1.0 / sizes[6])
+            scale[slot, 0] = spread_after(scale[slot, 0], quantiles, y, 1.0 / sizes[6])
         if mode != OFF and (filled + 1) % sizes[6] == 0 and stop[-1] > 0:
             reedge(ring_h, ring_s, min(filled + 1, size), values, hards, stop, edge, knots[slot], theta[slot])
     return len(slots), DONE

@@ -14,10 +14,11 @@ Of one calibration key, after its warm-up:
 5. every event enters the ring, alerted or not: dropping the flagged ones truncates it, and the false-alarm rate runs away. Only what
    people have confirmed is taken out.
 
-S is the median inter-quartile range at warm-up; from then on it follows |y − q̂_.5|, so that a source that stood still while it warmed up,
-or that jumps by many times its usual spread, is learned at its own pace: S += (1.69 |y − q̂_.5| − S) / width. With lr = γ = 0 curves, S
-and level are frozen, and P(alert | normal, bin) ≤ ε for exchangeable events: the exact epoch. What is kept of an event is its hardness
-and score in single precision.
+S is the median inter-quartile range at warm-up; from then on it follows how far the outer curves lie from what comes, r = max(q̂_.95 − y,
+y − q̂_.25): S += (.658 r − S) / width. So a source that stood still while it warmed up, or that jumps by many times its usual spread, is
+learned at its own pace, and S does not shrink before the curves have come back. With lr = γ = 0 curves, S and level are frozen, and
+P(alert | normal, bin) ≤ ε for exchangeable events: the exact epoch. What is kept of an event is its hardness and score in single
+precision.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ SPREAD_FLOOR = 0.05  # the inter-quartile range is taken as at least this share 
 LEAST_SPREAD = 1e-3  # S is at least this, a thousandth of the error; where it is no more, errors do not vary and the curves stay
 LOWEST, HIGHEST = 0.25, 4.0  # between which the adapted level acts, as factors of ε
 DEEPEST = -10.0  # debt is repaid within two thousand events at γ/ε = .1, whatever it was made of
-NORMAL_IQR = 1.69  # inter-quartile range of a normal distribution, in units of its mean distance from the median
+REACH = 0.658  # inter-quartile range of a normal distribution in units of the mean of r, which is 2.05 standard deviations
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -117,9 +118,10 @@ def learn(theta, weights, y, step):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def spread_after(spread, off, share):  # type: ignore[no-untyped-def]
-    """S after an event whose log error lies `off` the median curve, of which this event is to be the `share`."""
-    return max(spread + share * (NORMAL_IQR * abs(off) - spread), LEAST_SPREAD)
+def spread_after(spread, quantiles, y, share):  # type: ignore[no-untyped-def]
+    """S after an event with log error y at the four quantiles, the event being the `share` of what S remembers."""
+    reach = max(quantiles[3] - y, y - quantiles[0])
+    return max(spread + share * (REACH * reach - spread), LEAST_SPREAD)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
