@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from numba import set_num_threads
 from numpy.lib.stride_tricks import sliding_window_view
 
 from detectors.normal_model.detector import NormalModelDetector
@@ -58,6 +59,7 @@ def measured(stumpi: bool = True) -> dict[str, float]:
     if stumpi:
         import stumpy
 
+        set_num_threads(1)  # a thread a core that another process holds is waited for at every reading: 82 ms instead of 0.2
         stream = stumpy.stumpi(values[:WINDOW], m=LENGTH, egress=True)
 
         def updates() -> None:
