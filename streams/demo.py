@@ -10,7 +10,10 @@ import asyncio
 import csv
 import time
 from collections.abc import Iterator
+from datetime import datetime
+from heapq import merge
 from itertools import count
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,26 +32,48 @@ TAXI = Path(__file__).parent / "samples" / "nyc_taxi.csv"
 START = 1_420_070_400  # 2015-01-01: so far back that hours of demo do not reach the present
 DAY = 86_400
 
+TAXI_START = 1_404_172_800  # 2014-07-01
+HALF_HOUR = 1_800
+PUMP_POINTS = 40_000
+
 Record = tuple[bytes, bytes]  # key, value
+Reading = tuple[float, str, dict[str, Any]]  # time, sensor, record
 
 
-def taxi() -> Iterator[Record]:
-    """Passengers of New York's taxis by half-hours, July 2014 to January 2015 (Numenta Anomaly Benchmark, MIT licence)."""
+def readings() -> Iterator[Record]:
+    """The taxi series and the pumps, in order of time: sensors of one partition share its clock, by which one falls silent."""
+    for _, key, record in merge(taxi(), pumps(), key=itemgetter(0)):
+        yield key.encode(), msgspec.json.encode(record)
+
+
+def taxi() -> Iterator[Reading]:
+    """Passengers of New York's taxis by half-hours, July 2014 to January 2015 (Numenta Anomaly Benchmark, MIT licence); then nothing."""
     with TAXI.open(newline="") as file:
         for row in csv.DictReader(file):
-            key = row["sensor_id"]
-            yield key.encode(), msgspec.json.encode({"sensor_id": key, "at": row["at"], "value": float(row["value"])})
+            at = datetime.fromisoformat(row["at"]).timestamp()
+            yield at, row["sensor_id"], {"sensor_id": row["sensor_id"], "at": row["at"], "value": float(row["value"])}
 
 
-def pumps() -> Iterator[Record]:
+def pumps() -> Iterator[Reading]:
     """Four pumps: sines on a random walk, and stretches of another frequency."""
+    start = TAXI_START
     for seed in count():
+        interval = HALF_HOUR if seed == 0 else 1  # s; as the taxis at first, then so that hours of demo do not reach the present
         made = simulate_sensors(
-            anomalies=12, noise=5.0, length=336, period=168, points=40_000, sensors=4, seed=seed, start=(START + seed * 40_000) * 1_000_000
+            anomalies=12,
+            noise=5.0,
+            length=336,
+            period=168,
+            points=PUMP_POINTS,
+            sensors=4,
+            seed=seed,
+            interval=interval * 1_000_000,
+            start=start * 1_000_000,
         )
         for name, at, value in zip(made["sensor_id"].tolist(), made["at"].tolist(), made["value"].tolist(), strict=True):
             key = name.replace("sensor", "pump")
-            yield key.encode(), msgspec.json.encode({"sensor_id": key, "at": at / 1e6, "value": round(value, 4)})
+            yield at / 1e6, key, {"sensor_id": key, "at": at / 1e6, "value": round(value, 4)}
+        start += PUMP_POINTS * interval
 
 
 def payments() -> Iterator[Record]:
@@ -118,7 +143,7 @@ def unreadable() -> Iterator[Record]:
 async def produce(broker: Broker, settings: Settings) -> None:
     """Produce for ever, each flow at its own pace (records a second)."""
     flows: dict[str, list[tuple[Iterator[Record], float]]] = {
-        "sensors": [(taxi(), 600), (pumps(), 2_400), (unreadable(), 0.5)],
+        "sensors": [(readings(), 3_000), (unreadable(), 0.5)],
         "cards": [(payments(), 1_000)],
         "employees": [(postings(), 1_200)],
         "errors": [(model_errors(), 1_000)],

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
-
-import numpy as np
-
-from config.load import load
-from detectors.protocol import Columns
-from state.keys import PackedKeys
-from streams import joined
-from streams.app import definition
-from streams.partition import Origins, run
 
 
 def compile_kernels(stream: str) -> None:
     """Fold a handful of events and freeze what comes of it, so that every kernel on the way is compiled and on disk."""
+    import numpy as np
+
+    from config.load import load
+    from detectors.protocol import Columns
+    from state.keys import PackedKeys
+    from streams import joined
+    from streams.app import definition
+    from streams.partition import Origins, run
+
     joined.warm()
     part = definition(stream, load()).partition(0)
     n = 4
@@ -32,26 +33,40 @@ def compile_kernels(stream: str) -> None:
     part.freeze()
 
 
-def compile_all(streams: Sequence[str], done: Callable[[str], None]) -> None:
-    """Compile the kernels of these streams side by side; `done` is told of each as it is finished.
+@contextmanager
+def compiling(streams: Sequence[str]) -> Iterator[Iterator[str]]:
+    """Begin to compile the kernels of these streams side by side; within, the names come as they are finished.
+
+    Nothing heavy is imported here, so that whoever waits can import in the meantime.
 
     Raises
     ------
     subprocess.CalledProcessError
-        If one of them fails; its message is on stderr.
+        Where its name would come, if one of them fails; its message is on stderr.
     """
     command = [sys.executable, "-m", "streams.kernels"]
     # In a session of their own: Ctrl-C is for us, and we end them.
     working = {stream: subprocess.Popen([*command, stream], start_new_session=True) for stream in streams}
-    try:
+
+    def finished() -> Iterator[str]:
         for stream, process in working.items():
             if process.wait() != 0:
                 raise subprocess.CalledProcessError(process.returncode, process.args)
-            done(stream)
+            yield stream
+
+    try:
+        yield finished()
     finally:
         for process in working.values():
             process.kill()
             process.wait()
+
+
+def compile_all(streams: Sequence[str], done: Callable[[str], None]) -> None:
+    """Compile the kernels of these streams and wait; `done` is told of each as it is finished. Raises as `compiling`."""
+    with compiling(streams) as finished:
+        for stream in finished:
+            done(stream)
 
 
 if __name__ == "__main__":

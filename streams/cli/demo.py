@@ -38,15 +38,17 @@ def demo(
     """
     from rich.console import Console
 
-    from streams.app import Pipeline  # noqa: F401  # the heavy imports happen here, before anything is drawn
-    from streams.kernels import compile_all
-    from streams.metrics import Metrics
+    from streams.kernels import compiling
 
     settings = settings_of(config)
     console = Console(stderr=headless, highlight=False)
-    with console.status("compiling the kernels (a quarter of a minute the first time, then they are on disk)") as status:
-        names = list(settings.streams.enabled)
-        compile_all(names, lambda name: status.update(f"compiled the kernels of {name}"))
+    words = "compiling the kernels (a quarter of a minute the first time, then they are on disk)"
+    with console.status(words) as status, compiling(settings.streams.enabled) as finished:
+        from streams.app import Pipeline  # noqa: F401  # the heavy imports happen here, meanwhile
+        from streams.metrics import Metrics
+
+        for name in finished:
+            status.update(f"compiled the kernels of {name}")
     metrics = Metrics()
     try:
         asyncio.run(_run(settings, metrics, seconds, console, headless))

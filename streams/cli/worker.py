@@ -39,12 +39,15 @@ def worker(config: ConfigFile = None, streams: Streams = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     for handler in logging.getLogger().handlers:
         handler.addFilter(Seldom())
-    from streams.app import Pipeline  # noqa: F401  # the heavy imports happen here
-    from streams.kernels import compile_all
-    from streams.metrics import Metrics
+    from streams.kernels import compiling
 
     say("compiling the kernels (a quarter of a minute the first time, then they are on disk)")
-    compile_all(list(settings.streams.enabled), lambda name: None)
+    with compiling(settings.streams.enabled) as finished:
+        from streams.app import Pipeline  # noqa: F401  # the heavy imports happen here, meanwhile
+        from streams.metrics import Metrics
+
+        for _ in finished:
+            pass
     asyncio.run(_run(settings, Metrics()))
 
 
