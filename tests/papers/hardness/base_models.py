@@ -39,7 +39,7 @@ def autoencoder(rows: np.ndarray, noise: float = 0.0, seed: int = 0) -> Error:
     from sklearn.neural_network import MLPRegressor
 
     rng = np.random.default_rng(seed)
-    model = MLPRegressor((64, 16, 64), max_iter=60, learning_rate_init=2e-3, batch_size=64, random_state=seed)
+    model = MLPRegressor(hidden_layer_sizes=(64, 16, 64), max_iter=60, learning_rate_init=2e-3, batch_size=64, random_state=seed)
     fed, wanted = (np.tile(rows, (2, 1)), np.tile(rows, (2, 1))) if noise else (rows, rows)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

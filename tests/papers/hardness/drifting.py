@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 
 from detectors.hardness.cadet import Cadet
-from detectors.hardness.detector import HardnessDetector
-from detectors.protocol import P_VALUE, ROW, TEST, Columns, Verdicts, fold
-from state.keys import PackedKeys
+from tests.papers.hardness.streaming import folded
 
 EVENTS = 38_000
 EPSILON = 0.05
@@ -55,19 +52,10 @@ class Judged:
 
 
 def judged(stream: Stream, **settings: object) -> Judged:
-    """Fold the stream as one source; drift alarms are left out, they spend no budget."""
-    detector = HardnessDetector(epsilon=EPSILON, **settings)  # type: ignore[arg-type]
-    n = len(stream.error)
-    columns = Columns(PackedKeys.pack(["source"] * n), np.arange(n), {"error": stream.error, "hardness": stream.hardness})
-    started = time.perf_counter()
-    verdicts = Verdicts.join([verdicts for _, verdicts in fold(detector, detector.new_state(), columns)])
-    spent = (time.perf_counter() - started) / n * 1e6
-    alert = np.zeros(n, np.bool_)
-    places = verdicts.alarms.places
-    alert[places[places[:, TEST] < 2, ROW]] = True
-    assert not np.isnan(verdicts.alarms.numbers[places[:, TEST] < 2, P_VALUE]).any()
-    place = np.flatnonzero(~np.isnan(verdicts.p_value))
-    return Judged(alert[place], verdicts.p_value[place], quartiles(stream.hardness)[place], place, spent)
+    """Fold the stream as one source."""
+    said = folded(stream.error, stream.hardness, epsilon=EPSILON, **settings)
+    place = np.flatnonzero(~np.isnan(said.p_value))
+    return Judged(said.alert[place], said.p_value[place], quartiles(stream.hardness)[place], place, said.microseconds)
 
 
 def random_control(stream: Stream, seed: int) -> Judged:

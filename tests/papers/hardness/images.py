@@ -2,7 +2,8 @@
 
 About a thousand normal images (Fashion-900: 360) are too few for the stream's four bins of five hundred behind a model's fit, so the
 bars are held by the library on arrays. Half of the normals fit the model, and the curves by errors out of ten folds; a quarter
-calibrates, a quarter is judged with all anomalies. Beside it the stream's detector (`conditional`, exact epoch), warmed up on the same errors.
+calibrates, a quarter is judged with all anomalies. Beside it the stream's detector (`conditional`, exact epoch), warmed up on the same
+errors.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def judged(score: np.ndarray, hardness: np.ndarray, calibration: np.ndarray, tes
     }
 
 
-def once(samples: data.Samples, seed: int, fitter: Fitter = pca, lambdas: tuple[float, ...] = (0.0,)) -> dict[str, Measured]:
+def once(samples: data.Samples, seed: int, fitter: Fitter = pca) -> dict[str, Measured]:
     """One split of the normals: the raw error, what calibration makes of it, and a control that scores at random."""
     rng = np.random.default_rng(seed)
     normal = rng.permutation(np.flatnonzero(~samples.anomalous))
@@ -50,9 +51,7 @@ def once(samples: data.Samples, seed: int, fitter: Fitter = pca, lambdas: tuple[
     hardness, error = samples.hardness(fit), fitter(samples.rows[fit])(samples.rows)
     held_out = held_out_errors(fitter, samples.rows[fit], FOLDS if fitter is pca else 3, rng)
     scores = {"error": error, CONTROL: rng.random(len(error))}
-    for lambda_ in lambdas:
-        name = "calibrated" if lambda_ == 0.0 else f"λ = {lambda_:g}"
-        scores[name] = Cadet(lambda_=lambda_, knots=LINE).fit(held_out, hardness[fit]).score(error, hardness)
+    scores["calibrated"] = Cadet(knots=LINE).fit(held_out, hardness[fit]).score(error, hardness)
     first = len(fit)
     stream = folded(
         np.concatenate([held_out, error]), np.concatenate([hardness[fit], hardness]),
@@ -62,11 +61,11 @@ def once(samples: data.Samples, seed: int, fitter: Fitter = pca, lambdas: tuple[
     return {name: judged(score, hardness, calibration, test, anomalies) for name, score in scores.items()}
 
 
-def means(samples: data.Samples, fitter: Fitter = pca, seeds: range = SEEDS, lambdas: tuple[float, ...] = (0.0,)) -> dict[str, Measured]:
+def means(samples: data.Samples, fitter: Fitter = pca, seeds: range = SEEDS) -> dict[str, Measured]:
     """Means over the seeds."""
     found: dict[str, list[Measured]] = defaultdict(list)
     for seed in seeds:
-        for name, measured in once(samples, seed, fitter, lambdas).items():
+        for name, measured in once(samples, seed, fitter).items():
             found[name].append(measured)
     return {name: {key: float(np.mean([one[key] for one in several])) for key in several[0]} for name, several in found.items()}
 
@@ -83,7 +82,10 @@ def bars(name: str, found: dict[str, Measured], of: str = "calibrated") -> dict[
     return held
 
 
-HEADER = ["| data | score | AUC | correlation with hardness | false alarms % by quartile of hardness | found % |", "|---|---|---|---|---|---|"]
+HEADER = [
+    "| data | score | AUC | correlation with hardness | false alarms % by quartile of hardness | found % |",
+    "|---|---|---|---|---|---|",
+]
 
 
 def line(name: str, score: str, found: Measured) -> str:

@@ -48,14 +48,18 @@ def channels(place: Path) -> list[Channel]:
         train, test = archive["train"][:, 0].astype(float), archive["test"][:, 0].astype(float)
         if len(test) < LEAST:
             continue
-        series = np.concatenate([train, test])
-        windows = np.lib.stride_tricks.sliding_window_view(series, LENGTH)
         labels = np.concatenate([np.zeros(len(train)), archive["y"]])
-        trained = len(train) - LENGTH + 1
-        hardness = window_hardness(MovingAutoregression(ORDER).residuals(series), LENGTH, ORDER)
         touched = np.lib.stride_tricks.sliding_window_view(labels, LENGTH).max(axis=1) > 0
-        found.append(Channel(path.stem, pca(windows[:trained], COMPONENTS)(windows), hardness, touched, trained))
+        error, hardness = windowed(np.concatenate([train, test]), len(train))
+        found.append(Channel(path.stem, error, hardness, touched, len(train) - LENGTH + 1))
     return found
+
+
+def windowed(series: np.ndarray, train: int) -> tuple[np.ndarray, np.ndarray]:
+    """Error and hardness of every window; the model is fit on those that lie within the first `train` values."""
+    windows = np.lib.stride_tricks.sliding_window_view(series, LENGTH)
+    hardness = window_hardness(MovingAutoregression(ORDER).residuals(series), LENGTH, ORDER)
+    return pca(windows[: train - LENGTH + 1], COMPONENTS)(windows), hardness
 
 
 @dataclass(frozen=True)
