@@ -3,7 +3,8 @@
 Online learning leaves a model over- or under-confident, above all where frauds come and go in bursts. So every matured transaction
 is counted in the bin of the logit that the model gave it *before* learning it, old ones fading with a half-life. The recalibrated
 probability is the share of frauds per bin, made non-decreasing by pooling neighbours that go the wrong way (isotonic regression;
-Ayer et al., 1955), and drawn as a line from bin to bin, so that the order of transactions stays. Every bin also holds one
+Ayer et al., 1955), and drawn as a line from bin to bin. Pooled bins would make one probability of many logits, and more than half of
+all transactions ties; so a millionth of what is said is the nominal probability, and their order stays. Every bin also holds one
 transaction of its own nominal probability σ(centre): where nothing has been seen, the model is taken at its word.
 """
 
@@ -18,6 +19,7 @@ from numba import njit
 from detectors.aggregation.logistic import sigma
 from detectors.protocol import Floats
 
+NOMINAL_SHARE = 1e-6
 LOWEST, STEP, BINS = -12.0, 0.5, 48  # logits from −12 to 12: probabilities of six in a million to all but that
 CENTRES = LOWEST + STEP * (np.arange(BINS) + 0.5)
 
@@ -62,14 +64,15 @@ def pooled(values, weights):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def recalibrated(curve, logit):  # type: ignore[no-untyped-def]
-    """The probability that a logit stands for: `curve`, shape (BINS,), drawn as a line between the bins' centres."""
+    """The probability that a logit stands for: `curve`, shape (BINS,), drawn as a line between the bins' centres.
+
+    Two logits are one probability only where their nominal ones are, to about 1e-10 of them.
+    """
     place = (min(max(logit, -1e6), 1e6) - LOWEST) / STEP - 0.5
-    if place <= 0.0:
-        return curve[0]
-    if place >= BINS - 1:
-        return curve[BINS - 1]
-    left = math.floor(place)
-    return curve[left] + (place - left) * (curve[left + 1] - curve[left])
+    left = min(max(math.floor(place), 0), BINS - 2)
+    share = min(max(place - left, 0.0), 1.0)
+    found = curve[left] + share * (curve[left + 1] - curve[left])
+    return found + NOMINAL_SHARE * (sigma(logit) - found)
 
 
 class Recalibration:

@@ -165,6 +165,8 @@ def simulate_cards(
     )  # fmt: skip
     pieces = [_card(np.random.default_rng((seed, card)), card, world) for card in range(cards)]
     seconds, card, amount, online, match, limit, merchant, label = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    if not len(seconds):
+        raise ValueError(f"cards = {cards}, days = {days}, rate = {rate}: nobody pays anything in that time; wanted more of one of them")
     order = np.lexsort((card, seconds))  # numbers follow the time, so that none betrays a fraud
     card, online = card[order], online[order]
     columns: Columns = {

@@ -111,3 +111,8 @@ def test_unusualness_finds_simulated_frauds():
     verdicts = Verdicts.join([verdicts for _, verdicts in fold(detector, detector.new_state(), stream)])
     fraud = columns["label"] == 1
     assert fraud[verdicts.alert].mean() > 5 * fraud.mean()
+
+
+def test_a_time_in_which_nobody_pays_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"cards = 1, days = 1, rate = 1e-09: nobody pays anything"):
+        simulate_cards(cards=1, days=1, rate=1e-9)
