@@ -83,7 +83,7 @@ class Backtest:
         if definition.train is not None and given is None:
             self.training = FileTraining(definition.train(relabel_hours=0), out)  # a file's labels are never late
 
-        self._resolved = ModelFile(models or Path(model_files.NAME)).resolved if self.training is None else self.training.resolved
+        self.resolved = ModelFile(models or Path(model_files.NAME)).resolved if self.training is None else self.training.resolved
         self._alerts = (out / "alerts.jsonl").open("wb")
         self._cuts = (out / "cuts.jsonl").open("wb")
         self._writer: pq.ParquetWriter | None = None
@@ -168,7 +168,7 @@ class Backtest:
     def _adopt(self, part: Partition, cut: Cut) -> None:
         self._cuts.write(cuts.dump(cut) + b"\n")
         try:
-            self._tell(part, part.adopt(Cut(cut.partition, cut.n, self._resolved(cut.inputs))))
+            self._tell(part, part.adopt(Cut(cut.partition, cut.n, self.resolved(cut.inputs))))
         except ValueError as error:
             raise CutRefused(f"the cut of partition {cut.partition} at {cut.n}: {error}") from error
 

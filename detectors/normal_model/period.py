@@ -6,8 +6,11 @@ beats has its largest line at a harmonic (Vlachos, Yu, Castelli, *On Periodicity
 join them the same way, hints from one and proof from the other).
 
 Measured, 2,000 to 10,000 readings: heartbeats (803: 107 to 114 readings, 805: 98 to 100), breaths (37 to 44), the day and the week of a
-power meter (96 and 672) and of taxis (48) are found from every start but one of 2,000 readings. White noise never has a period (none of 600 series). Some random walks
-seem to have one, as four slow swings will: 37, 27, 14 % of those of 2,000, 5,000, 10,000 readings.
+power meter (96 and 672) and of taxis (48) are found from every start but one of 2,000 readings. White noise never has a period (none
+of 600 series). Some random walks seem to have one, as four slow swings will: 37, 27, 14 % of those of 2,000, 5,000, 10,000 readings.
+
+A stream's sensor is given no period longer than a twenty-seventh of its warm-up, for a model wants nine windows of three: of 5,000
+readings, 185.
 """
 
 from __future__ import annotations

@@ -61,14 +61,25 @@ def read(record: Record, stream: str, future: float) -> Verdict | None:
         raise ValueError(str(problem)) from problem
     if label.stream != stream:
         return None
-    try:
-        bytes.fromhex(label.alert_id.split(".")[0])
-    except ValueError:
-        raise ValueError(f"alert_id = {label.alert_id[:60]!r}: wanted the id of an alert") from None
+    identity(label.alert_id)
     at = int(times.of_mixed([label.at])[0])
     if at == times.NO_TIME or (record.timestamp_ms >= 0 and at > record.timestamp_ms * 1000 + int(future * 1e6)):
         raise ValueError(f"at = {label.at}: not a time, or more than {future:,.0f} s ahead of its record (records.future_seconds)")
     return Verdict(record.offset, at, {"key": label.key, "alert_id": label.alert_id, "verdict": label.verdict, "at": instant(at)})
+
+
+def identity(alert: str) -> bytes:
+    """The id of the episode that an alert belongs to.
+
+    Raises
+    ------
+    ValueError
+        If this is no alert's id.
+    """
+    try:
+        return bytes.fromhex(alert.split(".")[0])
+    except ValueError:
+        raise ValueError(f"alert_id = {alert[:60]!r}: wanted the id of an alert") from None
 
 
 class Pending:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PATIENCE_MS = 5_000  # how long a broker may take to answer for the first time
+DELIVERY_SECONDS = 60.0  # how long a broker that is away is waited for
 UNKNOWN_TOPIC = 3  # Kafka's error code
 COORDINATOR_SECONDS = 15.0  # a broker's first question about groups makes it create their topic first
 
@@ -49,6 +50,27 @@ def admin(settings: Settings) -> Iterator[Any]:
         raise UserError(f"Kafka at {settings.kafka.bootstrap_servers} refuses: {problem}") from problem
     finally:
         client.close()
+
+
+@contextmanager
+def producer(settings: Settings, **more: Any) -> Iterator[Any]:
+    """kafka-python's producer; a broker that goes away is waited for `DELIVERY_SECONDS`. Its own errors come through."""
+    from kafka import KafkaProducer
+
+    from streams.transport.security import client_options
+
+    made = KafkaProducer(
+        **client_options(settings.kafka),
+        bootstrap_timeout_ms=PATIENCE_MS,
+        max_block_ms=int(DELIVERY_SECONDS * 1000),
+        delivery_timeout_ms=int(DELIVERY_SECONDS * 1000),
+        request_timeout_ms=int(DELIVERY_SECONDS * 500),
+        **more,
+    )
+    try:
+        yield made
+    finally:
+        made.close(timeout=5)
 
 
 def patiently(ask: Callable[[], T]) -> T:

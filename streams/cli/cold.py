@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from streams.cut_log import Generation
     from streams.store import Place
 
-DELIVERY_SECONDS = 30.0
-
 
 def group_of(settings: Settings) -> str:
     """The name of the workers' group."""
@@ -151,22 +149,9 @@ def _commit(client: Any, settings: Settings, source: Any, offset: int, name: str
 
 def _append(settings: Settings, topic: str, partition: int, records: Any) -> list[int]:
     """Append (key, value) one after another; their offsets, when all of them are durable."""
-    from kafka import KafkaProducer
-
     from streams.cli import brokers
-    from streams.transport.security import client_options
 
-    producer = KafkaProducer(
-        **client_options(settings.kafka),
-        bootstrap_timeout_ms=brokers.PATIENCE_MS,
-        max_block_ms=int(DELIVERY_SECONDS * 1000),
-        delivery_timeout_ms=int(DELIVERY_SECONDS * 1000),
-        request_timeout_ms=int(DELIVERY_SECONDS * 500),
-        acks="all",
-    )
-    try:
+    with brokers.producer(settings, acks="all") as producer:
         sent = [producer.send(topic, value, key=key, partition=partition) for key, value in records]
-        producer.flush(DELIVERY_SECONDS)
-        return [int(delivery.get(timeout=DELIVERY_SECONDS).offset) for delivery in sent]
-    finally:
-        producer.close(timeout=5)
+        producer.flush(brokers.DELIVERY_SECONDS)
+        return [int(delivery.get(timeout=brokers.DELIVERY_SECONDS).offset) for delivery in sent]

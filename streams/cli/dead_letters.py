@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 SHOWN_BYTES = 60
-DELIVERY_SECONDS = 60.0
 
 commands = typer.Typer(no_args_is_help=True, help="Look at records that could not be read, and send them once more.")
 Stream = Annotated[str | None, typer.Option("--stream", metavar="NAME", help="One stream's only: sensors, cards, employees, errors.")]
@@ -144,11 +143,9 @@ def wanted(found: Iterable[Letter], settings: Settings, stream: str | None) -> I
 
 
 def _send(settings: Settings, whole: list[Letter]) -> None:
-    from kafka import KafkaProducer
     from kafka.errors import KafkaError
 
     from streams.cli import brokers
-    from streams.transport.security import client_options
 
     if not whole:
         return
@@ -157,20 +154,11 @@ def _send(settings: Settings, whole: list[Letter]) -> None:
         for letter in whole:  # a producer would wait for a topic that is not there
             if letter.partition >= (there[letter.topic] or 0):
                 raise UserError(f"{letter.topic}/{letter.partition} is not there any more; nothing was sent")
-        producer = KafkaProducer(
-            **client_options(settings.kafka),
-            bootstrap_timeout_ms=brokers.PATIENCE_MS,
-            max_block_ms=int(DELIVERY_SECONDS * 1000),
-            delivery_timeout_ms=int(DELIVERY_SECONDS * 1000),
-            request_timeout_ms=int(DELIVERY_SECONDS * 500),
-        )
-        try:
+        with brokers.producer(settings) as producer:
             sent: list[Any] = [producer.send(each.topic, each.value, key=each.key, partition=each.partition) for each in whole]
-            producer.flush(DELIVERY_SECONDS)
+            producer.flush(brokers.DELIVERY_SECONDS)
             for number, delivery in enumerate(sent):
                 try:
-                    delivery.get(timeout=DELIVERY_SECONDS)
+                    delivery.get(timeout=brokers.DELIVERY_SECONDS)
                 except KafkaError as problem:
                     raise UserError(f"the letter at {whole[number].at} was not taken, {number} before it were: {problem}") from problem
-        finally:
-            producer.close(timeout=5)

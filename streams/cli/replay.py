@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from streams.layouts import TableBatch
 
-DELIVERY_SECONDS = 60.0  # how long a broker that is away is waited for
 Speed = Annotated[
     float | None, typer.Option("--speed", min=0, help="Event time over time: 1 as it happened, 3600 an hour a second. Without: flat out.")
 ]
@@ -67,50 +67,38 @@ def send(file: Path, topic: str, speed: float | None, label_delay: str, settings
 
 
 def _send(stream: str, file: Path, settings: Settings, topic: str, speed: float | None, label_delay: int | None) -> int:
-    from kafka import KafkaProducer
     from kafka.errors import KafkaError
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from streams.cli import brokers
     from streams.tabular import count_rows, read
-    from streams.transport.security import client_options
 
     with brokers.admin(settings) as client:  # a producer would wait for the topic
         if brokers.partitions_of(client, {topic: None})[topic] is None:
             raise UserError(f"topic {topic} is missing: nilometer topics create")
-    try:
-        producer = KafkaProducer(
-            **client_options(settings.kafka),
-            bootstrap_timeout_ms=brokers.PATIENCE_MS,
-            max_block_ms=int(DELIVERY_SECONDS * 1000),
-            delivery_timeout_ms=int(DELIVERY_SECONDS * 1000),
-            request_timeout_ms=int(DELIVERY_SECONDS * 500),
-            linger_ms=20,
-            batch_size=1 << 18,
-        )
-    except KafkaError as problem:
-        raise UserError(brokers.unreachable(settings, problem)) from problem
     failures: list[BaseException] = []
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     sent = 0
     try:
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        with (
+            brokers.producer(settings, linger_ms=20, batch_size=1 << 18) as producer,
+            Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
+        ):
             task = progress.add_task(f"sending to {topic}", total=count_rows(file))
-            for key, value in paced(read(stream, file, settings), speed, lambda: producer.flush(DELIVERY_SECONDS), label_delay):
+            flush = partial(producer.flush, brokers.DELIVERY_SECONDS)
+            for key, value in paced(read(stream, file, settings), speed, flush, label_delay):
                 # A row without a key goes where `backtest` puts it.
                 producer.send(topic, value, key=key, partition=None if key is not None else 0).add_errback(failures.append)
                 sent += 1
                 if sent % 1_000 == 0:
                     progress.update(task, completed=sent)
                     _raise(failures, sent)
-            producer.flush(DELIVERY_SECONDS)
-        _raise(failures, sent)
+            flush()
+            _raise(failures, sent)
     except KafkaError as problem:
         raise UserError(f"after {sent:,} records: {problem}") from problem
-    finally:
-        producer.close(timeout=5)
     return sent
 
 

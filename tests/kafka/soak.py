@@ -2,9 +2,10 @@
 
     python -m tests.kafka.soak --kills 25
 
-Two streams on one worker, employees (whose population enters by cuts) and cards. The worker is killed in mid-stream and started
-again. What its topics hold in the end must be what `nilometer backtest --cuts` says with the run's own cut log: every row judged,
-a row that was judged twice judged alike, the same alerts, and in the last checkpoints the same states.
+Two streams on one worker, employees and cards. Their populations enter by cuts, and so do a model, which is trained from labels that
+come a day late, and the verdicts of somebody who judges every alert. The worker is killed in mid-stream and started again. What its
+topics hold in the end must be what `nilometer backtest --cuts` says with the run's own cut log: every row judged, a row that was
+judged twice judged alike, the same alerts, and in the last checkpoints the same states.
 """
 
 from __future__ import annotations
@@ -27,16 +28,18 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow.parquet as pq
-from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import MemberToRemove
-from kafka.errors import CoordinatorNotAvailableError
+from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError
 
 from config.load import load
 from config.settings import Settings
 from streams import topics
 from streams.app import audit, definition
 from streams.backtest import Backtest
+from streams.cli.replay import paced
 from streams.cut_log import counting
+from streams.cuts import Cut
 from streams.manifest import Shelf
 from streams.model_files import line
 from streams.simulators.cards import simulate_cards
@@ -51,6 +54,7 @@ from tests.kafka.commands import PARTITIONS, done, installation, nilometer
 from tests.streams.live import COORDINATES
 
 STREAMS = ("employees", "cards")
+LABEL_DELAY = 86_400_000_000  # microseconds between a transaction and its label
 LOOK = 0.1  # seconds between two looks at the group's commits
 
 
@@ -68,6 +72,8 @@ class Report:
     alerts_again: int = 0  # said more than once, in the same words
     alerts_wrong: int = 0  # only here, only in the backtest, or in other words
     cuts: int = 0
+    models: int = 0  # adopted, by any partition
+    verdicts: int = 0  # of people on alerts, adopted
     states_wrong: int = 0
     left: list[int] = field(default_factory=list)  # rows not yet sent, at each kill
     recoveries: list[float] = field(default_factory=list)  # seconds from a kill to a commit of every partition
@@ -82,8 +88,8 @@ class Report:
             f"{self.kills} kills, the last {min(self.left, default=0):,} rows before the end; slowest recovery {slowest:.1f} s\n"
             f"{self.rows:,} rows, {self.doubled:,} judged again, {self.contradictions} contradictions, {self.missing} missing, "
             f"{self.wrong} not as the backtest\n"
-            f"{self.alerts:,} alerts, {self.alerts_again} said again, {self.alerts_wrong} not as the backtest; {self.cuts:,} cuts; "
-            f"{self.states_wrong} states not as the backtest's"
+            f"{self.alerts:,} alerts, {self.alerts_again} said again, {self.alerts_wrong} not as the backtest; {self.cuts:,} cuts, "
+            f"{self.models} models and {self.verdicts} verdicts among them; {self.states_wrong} states not as the backtest's"
         )
 
 
@@ -105,11 +111,15 @@ class Soak:
         self.admin = KafkaAdminClient(bootstrap_servers=self.settings.kafka.bootstrap_servers)
         self.records: list[tuple[str, bytes | None, bytes]] = []
         batches = {name: [b.record(i) for b in read(name, file, self.settings) for i in range(len(b))] for name, file in self.files.items()}
+        names = {name: self.prefix + topics.source(name) for name in self.files}
+        if "cards" in self.files:
+            rows = read("cards", self.files["cards"], self.settings)
+            batches["labels"], names["labels"] = list(paced(rows, None, None, LABEL_DELAY)), self.prefix + topics.CARD_LABELS
         # All streams end together.
         order = sorted((place / len(rows), name, place) for name, rows in batches.items() for place in range(len(rows)))
         for _, name, place in order:
-            self.records.append((self.prefix + topics.source(name), *batches[name][place]))
-        self.report.rows = len(self.records)
+            self.records.append((names[name], *batches[name][place]))
+        self.report.rows = sum(len(batches[name]) for name in self.files)
         self._halt, self._flood = threading.Event(), threading.Event()
 
     def start(self) -> Popen[str]:
@@ -161,13 +171,35 @@ class Soak:
             producer.flush(60)
             producer.close()
 
-        thread = threading.Thread(target=feed)
-        thread.start()
+        threads = [threading.Thread(target=feed), threading.Thread(target=self._judge_alerts)]
+        for thread in threads:
+            thread.start()
         try:
             yield
         finally:
             self._halt.set()
-            thread.join()
+            for thread in threads:
+                thread.join()
+
+    def _judge_alerts(self) -> None:
+        """Somebody who has a verdict on every alert as soon as it is opened."""
+        servers = self.settings.kafka.bootstrap_servers
+        reader = KafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False, auto_offset_reset="earliest")
+        reader.assign([TopicPartition(self.prefix + topics.alerts(name), number) for name in self.files for number in range(PARTITIONS)])
+        writer = KafkaProducer(bootstrap_servers=servers)
+        known = set()
+        while not self._halt.is_set():
+            for record in (record for records in reader.poll(200).values() for record in records):
+                alert = msgspec.json.decode(record.value)
+                if alert["data"]["phase"] != "opened" or alert["id"] in known:
+                    continue
+                known.add(alert["id"])
+                verdict = ("cleared", "confirmed")[len(known) % 2]
+                label = {"stream": alert["data"]["stream"], "key": alert["subject"], "alert_id": alert["id"], "verdict": verdict}
+                writer.send(self.prefix + topics.ALERT_LABELS, msgspec.json.encode(label | {"at": alert["time"]}), key=record.key)
+        writer.flush(60)
+        writer.close()
+        reader.close()
 
     def flood(self) -> None:
         """Send all that is left, flat out."""
@@ -179,7 +211,7 @@ class Soak:
         group = f"{self.prefix}nilometer"
         try:
             found = self.admin.list_group_offsets({group: places})[group]
-        except CoordinatorNotAvailableError:  # a new broker's first group
+        except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError):  # a new broker's first group
             return {}
         return {(tp.topic, tp.partition): (at.offset, at.metadata) for tp, at in found.items() if at.offset >= 0 and at.metadata}
 
@@ -207,7 +239,8 @@ class Soak:
         """Wait until every record is behind a commit."""
         end = time.monotonic() + 90
         wanted = {}
-        for topic, key, _ in self.records:
+        sources = {self.prefix + topics.source(name) for name in self.files}
+        for topic, key, _ in (record for record in self.records if record[0] in sources):
             place = topic, 0 if key is None else partition_of_key(key, PARTITIONS)
             wanted[place] = wanted.get(place, 0) + 1
         while {place: offset for place, (offset, _) in self.commits().items()} != wanted:
@@ -252,6 +285,9 @@ class Soak:
             log, shelves = await values(topics.cuts(stream)), await values(topics.checkpoints(stream))
         cuts = {number: list(counting(number, [(r.offset, r.value) for r in log[number]])) for number in range(PARTITIONS)}
         report.cuts += sum(map(len, cuts.values()))
+        for inputs in (cut.inputs for own in cuts.values() for cut in own):
+            report.models += "model" in inputs
+            report.verdicts += len(inputs["verdicts"]["items"]) if "verdicts" in inputs else 0
         test = Backtest(what, folder, audit(settings, what), PARTITIONS, cuts, versions)
         for batch in read(stream, self.files[stream], settings, batch=997):
             test.feed(batch)
@@ -280,7 +316,7 @@ class Soak:
         for part in test.parts:
             for cut in cuts[part.number]:
                 if cut.n == part.next:  # adopted behind the last record, where a backtest has ended
-                    part.adopt(cut)
+                    part.adopt(Cut(cut.partition, cut.n, test.resolved(cut.inputs)))
             offset, name = commits[self.prefix + topics.source(stream), part.number]
             shelf = Shelf([Stored(r.offset, r.key, r.value) for r in shelves[part.number]])
             manifest = shelf.manifest(name)
@@ -318,6 +354,7 @@ def soaking(kafka: str, folder: Path, *, cards: int, days: int, postings: int) -
     more = {
         "NILOMETER_STREAMS__ENABLED": '["employees", "cards"]',
         "NILOMETER_CHECKPOINT__INTERVAL": "1",
+        "NILOMETER_CARDS__LABEL_DELAY_HOURS": "24",
         "NILOMETER_METRICS__PORT": "0",  # workers of one configuration, which stands in every alert
     }
     with installation(kafka, "employees", **more) as environment:

@@ -12,11 +12,13 @@ import pytest
 from faust.types import TP
 
 from config.load import load
+from streams.agents.verdicts import read
 from streams.cli import brokers
 from streams.cli.main import main
 from streams.engine import running
 from streams.simulators.layout import table
 from streams.simulators.sensors import simulate_sensors
+from streams.transport.broker import partition_of_key
 from streams.transport.kafka import url
 from streams.transport.kafka_logs import KafkaLogs
 from streams.transport.security import client_options, credentials
@@ -44,6 +46,31 @@ def command(monkeypatch, capsys):
         return end.value.code or 0, said.out + said.err
 
     return run
+
+
+def test_a_verdict_is_sent_to_the_partition_of_its_key(kafka, command):
+    with installation(kafka, "employees") as environment:
+        prefix = environment["NILOMETER_KAFKA__PREFIX"]
+        code, output = command("judge", "employees", "e 17", "ab" * 16, "cleared", **environment)
+        assert code == 2
+        assert f"topic {prefix}alert.labels is missing: nilometer topics create" in output
+        assert command("topics", "create", **environment)[0] == 0
+        code, output = command("judge", "employees", "e 17", "ab" * 16 + ".3", "cleared", "--at", "2024-01-31", **environment)
+        assert code == 0, output
+        assert f"cleared, employees/e 17: {prefix}alert.labels/" in output
+        code, output = command("judge", "employees", "e 17", "the one of yesterday", "cleared", **environment)
+        assert code == 2
+        assert "wanted the id of an alert" in output
+
+        async def told():
+            async with KafkaLogs({"bootstrap_servers": kafka}) as logs:
+                return [record for number in range(2) for record in (await logs.read_to_end(f"{prefix}alert.labels", number)).records]
+
+        (record,) = asyncio.run(told())
+        assert record.partition == partition_of_key(b"e 17", 2)
+        verdict = read(record, "employees", 60.0)
+        assert verdict is not None
+        assert verdict.item == {"key": "e 17", "alert_id": "ab" * 16 + ".3", "verdict": "cleared", "at": "2024-01-31T00:00:00Z"}
 
 
 def test_topics_are_created_once_and_what_is_otherwise_is_named(kafka, command):

@@ -14,6 +14,7 @@ def test_a_worker_killed_three_times_says_what_backtest_says(kafka, tmp_path):
     assert report.kills == 3
     assert report.faults == 0, report
     assert report.cuts > 0
+    assert report.verdicts > 0
     assert report.alerts > 0
 
 
@@ -27,6 +28,8 @@ def test_a_worker_killed_ten_times_says_what_backtest_says(kafka, tmp_path):
     assert report.faults == 0, report
     assert report.doubled > 0
     assert report.cuts > 0
+    assert report.models > 0
+    assert report.verdicts > 0
     assert report.alerts > 0
 
 
@@ -38,4 +41,6 @@ def test_a_worker_paused_past_its_session_among_rebalances_says_what_backtest_sa
     assert max(report.recoveries) > 10.0, "the session had not run out"
     assert report.faults == 0, report
     assert report.cuts > 0
+    assert report.models > 0
+    assert report.verdicts > 0
     assert report.alerts > 0

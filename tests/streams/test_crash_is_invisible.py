@@ -19,6 +19,7 @@ from streams import topics
 from streams.app import Pipeline, assemble, audit, create_topics, definition
 from streams.backtest import Backtest
 from streams.cut_log import counting
+from streams.cuts import Cut
 from streams.simulators.cards import simulate_cards
 from streams.simulators.layout import table
 from streams.simulators.postings import simulate_postings
@@ -136,7 +137,7 @@ class Scene:
         for part in test.parts:
             for cut in cuts[part.number]:
                 if cut.n == part.next:  # adopted behind the last record, where a backtest has ended
-                    part.adopt(cut)
+                    part.adopt(Cut(cut.partition, cut.n, test.resolved(cut.inputs)))
             living = [w.watchers[stream].partitions.get(part.number) for w in self.workers if line_of(w.app).open]
             states = [one.freeze() for one in living if one is not None]
             assert len(states) == 1, f"partition {part.number} has {len(states)} folds"

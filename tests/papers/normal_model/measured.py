@@ -1,4 +1,4 @@
-"""The measures of the issue, and tables of them."""
+"""Measures of the distances of a series, and tables of them."""
 
 from __future__ import annotations
 
