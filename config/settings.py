@@ -271,6 +271,11 @@ class Cards(Section, frozen=True, kw_only=True):
         needed = math.ceil(1.0 / self.epsilon - 1e-9) - 1
         if needed > self.calibration:
             yield f"epsilon = {self.epsilon}: needs {needed:,} past scores, cards.calibration keeps only {self.calibration:,}"
+        if 24 * self.windows[-1] < self.label_delay_hours:  # p_c is made of what has left the longest window
+            yield (
+                f"windows = {list(self.windows)}: the longest, {self.windows[-1]} days, is shorter than cards.label_delay_hours = "
+                f"{self.label_delay_hours}: a burst would teach a card's payment modes before its labels are there"
+            )
         if len(self.modes) > self.mode_slots:
             yield f"mode_slots = {self.mode_slots}: wanted one at least for each of the {len(self.modes)} cards.modes"
 
@@ -285,6 +290,7 @@ class Benford(Section, frozen=True, kw_only=True):
     tolerance_mu: Annotated[float, TOLERANCE]
     tolerance_sigma: Annotated[float, TOLERANCE]
     band_width: Annotated[float, BAND]
+    limit: Annotated[int, whole(0, 2**62 - 1, "minor units")]
     approval_limits: Annotated[tuple[int, ...], LIMITS]
     distinct: Annotated[int, whole(1, 65_536, "amounts")]
     window: Annotated[int, whole(10, 1_000_000, "postings")]

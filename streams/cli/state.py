@@ -14,30 +14,45 @@ StreamName = Annotated[str, typer.Argument(metavar="STREAM", help="sensors, card
 
 
 @commands.command()
-def cuts(stream: StreamName, config: ConfigFile = None) -> None:
+def cuts(
+    stream: StreamName,
+    models: Annotated[bool, typer.Option("--models", help="Print the versions that they name instead.")] = False,
+    config: ConfigFile = None,
+) -> None:
     """Print the cuts that count as JSON lines, partition by partition: what `nilometer backtest --cuts` takes.
 
-    Of a partition that was reset, those since then.
+    Of a partition that was reset, those since then. With --models, print instead what they name in nilometer.models.cards, as far as
+    that topic holds it: what `nilometer backtest --models` takes.
     """
     settings = settings_of(config)
+    from streams import model_files
     from streams.cli import brokers, reading
     from streams.cold_start import since_reset
     from streams.cut_log import counting
     from streams.cuts import dump
     from streams.parked import Parked
+    from streams.references import as_reference
 
     known(stream)
     from streams import topics
 
     topic = settings.kafka.prefix + topics.cuts(stream)
+    named: set[int] = set()
     with brokers.admin(settings) as client, reading.reader(settings) as consumer:
         for number in range(partitions(client, topic)):
             try:
                 log = [(record.offset, record.value or b"") for record in reading.to_end(consumer, topic, number)]
                 for cut in counting(number, since_reset(log)):
-                    typer.echo(dump(cut).decode())
+                    if models:
+                        named |= {found.offset for found in map(as_reference, cut.inputs.values()) if found is not None}
+                    else:
+                        typer.echo(dump(cut).decode())
             except Parked as problem:
                 raise UserError(f"{topic}/{number}: {problem}") from problem
+        if named:
+            for record in reading.to_end(consumer, settings.kafka.prefix + model_files.TOPIC, 0, min(named)):
+                if record.offset in named:
+                    typer.echo(model_files.line(record.offset, record.value or b"{}").decode())
 
 
 @commands.command()

@@ -42,7 +42,7 @@ def test_the_environment_is_text_for_text_and_json_for_the_rest() -> None:
     environment = {
         "NILOMETER_KAFKA__BOOTSTRAP_SERVERS": "one:9092,two:9093",
         "NILOMETER_KAFKA__PREFIX": "123",
-        "NILOMETER_CARDS__WINDOWS": "[2, 4]",
+        "NILOMETER_CARDS__WINDOWS": "[2, 14]",
         "NILOMETER_STREAMS__ENABLED": '["cards"]',
         "NILOMETER_CARDS__SCORES": "False",
         "NILOMETER_CHECKPOINT__INTERVAL": "3",
@@ -53,7 +53,7 @@ def test_the_environment_is_text_for_text_and_json_for_the_rest() -> None:
     settings = load(environment=environment)
     assert settings.kafka.bootstrap_servers == "one:9092,two:9093"
     assert settings.kafka.prefix == "123"
-    assert settings.cards.windows == (2, 4)
+    assert settings.cards.windows == (2, 14)
     assert settings.streams.enabled == ("cards",)
     assert settings.cards.scores is False
     assert settings.checkpoint.interval == 3.0
@@ -120,6 +120,11 @@ def test_a_bad_value_is_refused_by_name(key: str, value: object, wanted: str) ->
     [
         ({"sensors.normal_length": 10}, "sensors.normal_length = 10: wanted at least length (75), or 0 for three times it"),
         ({"cards.calibration": 100}, "cards.epsilon = 0.001: needs 999 past scores, cards.calibration keeps only 100"),
+        (
+            {"cards.label_delay_hours": 169},
+            "cards.windows = [1, 3, 7]: the longest, 7 days, is shorter than cards.label_delay_hours = 169: a burst would teach a card's "
+            "payment modes before its labels are there",
+        ),
         ({"cards.mode_slots": 1}, "cards.mode_slots = 1: wanted one at least for each of the 2 cards.modes"),
         ({"sensors.warm_up": 400}, "sensors.warm_up = 400: wanted at least two windows of 225 readings (normal_length), or 0"),
         ({"sensors.calibration": 70}, "sensors.calibration = 70: wanted at least length (75), or 0"),

@@ -19,6 +19,7 @@ from streams.cli.status import made_at
 from streams.cut_log import Adoption, Begin, Generation, decode, encode
 from streams.dead_letters import DeadLetter
 from streams.manifest import Shelf
+from streams.references import digest
 from streams.store import Stored
 from streams.topic_settings import wanted_topics
 from streams.transport.kafka_logs import KafkaLogs
@@ -105,6 +106,18 @@ def test_the_cuts_that_count_are_printed_as_backtest_takes_them(kafka):
         assert lines == [{"partition": 1, "n": 5, "inputs": {"a": 1}}, {"partition": 1, "n": 9, "inputs": {"b": 2}}]
         send(environment, topics.cuts("employees"), (0, None, b"what", []))
         assert "cannot be read" in run("state", "cuts", "employees", code=2, **environment)[0]
+
+
+def test_the_versions_that_cuts_name_are_printed_as_backtest_takes_them(kafka):
+    with installation(kafka, "cards") as environment:
+        run("topics", "create", **environment)
+        values = [b'{"shares": {"hour": 1}}', b'{"shares": {"hour": 2}}', b'{"shares": {"hour": 3}}']
+        send(environment, topics.models("cards"), *[(0, None, value, []) for value in values])
+        named = [{"topic": topics.models("cards"), "partition": 0, "offset": at, "digest": digest(values[at])} for at in (0, 2)]
+        log = [Begin(Generation(0, 1), 0), *(Adoption(Generation(0, 1), 1 + i, 5 + i, {"shares": each}) for i, each in enumerate(named))]
+        send(environment, topics.cuts("cards"), *[(1, None, encode(record), []) for record in log])
+        lines = [msgspec.json.decode(line) for line in run("state", "cuts", "cards", "--models", **environment)]
+        assert lines == [{"offset": at, "record": msgspec.json.decode(values[at])} for at in (0, 2)]
 
 
 def test_status_shows_topics_offsets_checkpoints_and_workers(kafka):

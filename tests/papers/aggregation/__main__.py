@@ -26,6 +26,7 @@ TITLES = {
     "choices": "What the paper leaves open",
     "difficulty": "How hard the simulated frauds are",
     "handbook": "The handbook's transactions",
+    "online": "The handbook's transactions, learned online",
 }
 
 
@@ -46,7 +47,7 @@ def main() -> int:
     failed = False
     for table in options.table or TITLES:
         file = place()
-        if table == "handbook" and file is None:
+        if table in ("handbook", "online") and file is None:
             sys.stderr.write(f"The handbook's transactions left out: no {FILE} under $NILOMETER_DATA or ../shared/data.\n")
             continue
         section = {
@@ -55,6 +56,7 @@ def main() -> int:
             "choices": lambda: report.choices(given),
             "difficulty": lambda: report.simulator(given),
             "handbook": lambda file=file: report.forest(file, options.seeds),
+            "online": lambda file=file: report.online(file),
         }[table]()
         made[TITLES[table]] = report.lines(TITLES[table], section)
         failed |= not all(section[1].values())
