@@ -17,7 +17,18 @@ from detectors.benford.laws import no_laws
 from detectors.benford.periods import period_alarms, period_e_values
 from detectors.benford.pooled import LARGEST_MU, LARGEST_SIGMA, SMALLEST_SIGMA, Population, contribution, merge_contributions
 from detectors.benford.repeats import FILLS
-from detectors.benford.told import BAND_PLACE, BAND_TRIALS, DRIVERS, ENTRY, LARGEST_DETAIL, PLACES, REPEATS_PLACE, TRIALS, fresh_counts
+from detectors.benford.told import (
+    BAND_PLACE,
+    BAND_TRIALS,
+    DRIVERS,
+    ENTRY,
+    LARGEST_DETAIL,
+    LATE,
+    PLACES,
+    REPEATS_PLACE,
+    TRIALS,
+    fresh_counts,
+)
 from detectors.benford.verdicts import judge
 from detectors.benford.years import NO_YEAR, UNITS_A_YEAR, first_day, period_before
 from detectors.protocol import Alarms, Build, Columns, Explanation, Ints, Verdicts
@@ -60,7 +71,7 @@ class BenfordState:
             onset=np.zeros((BETS, PLACES - 1)),
             expected=np.zeros(PLACES),
             window=np.zeros(18),
-            late=np.zeros(20),
+            late=np.zeros(LATE),
             closed=np.zeros(3),
             recent=np.zeros(distinct, np.int64),
             driven=np.zeros(PLACES, np.int64),
@@ -97,6 +108,8 @@ class BenfordDetector:
         of bands, which is estimated and allowed for.
     band_width
         [w] The band below an approval limit A is [A (1 − w), A).
+    limit
+        Accounting limit of postings that name none; minor units, 0 for none.
     approval_limits
         Of postings that name none; minor units, ascending.
     distinct
@@ -138,11 +151,12 @@ class BenfordDetector:
     }  # fmt: skip
     unit: ClassVar[str] = "day"
     verdict_closes: ClassVar[bool] = True
+    topics: tuple[str, str] = ("this log", "upstream")  # names in evidence of where postings stand; streams put the topics' own here
 
     def __init__(
         self, *, alpha: float | None = None, false_alarms_per_1000_employees_per_year: float = 5.0, false_discovery_rate: float = 0.05,
         period_months: int = 3, tolerance_mu: float = 0.02, tolerance_sigma: float = 0.015, band_width: float = 0.1,
-        approval_limits: Sequence[int] = (), distinct: int = 256, window: int = 110, minimum_expected: float = 5.0,
+        limit: int = 0, approval_limits: Sequence[int] = (), distinct: int = 256, window: int = 110, minimum_expected: float = 5.0,
         half_life: float = 700.0, quiet_units: int = UNITS_A_YEAR - 1, year_start: str = "01-01", utc_offset: int = 0, exponent: int = 2,
         key_limit: int = 100_000, mu: float | None = None, sigma: float | None = None,
     ) -> None:  # fmt: skip
@@ -161,6 +175,8 @@ class BenfordDetector:
             raise ValueError(f"tolerance_sigma = {tolerance_sigma}: wanted 0 to 1 decades")
         if not 0.001 <= band_width <= 0.3:
             raise ValueError(f"band_width = {band_width}: wanted a share of the approval limit, 0.001 to 0.3")
+        if not 0 <= limit < 2**62:
+            raise ValueError(f"limit = {limit}: wanted an amount of minor units, 0 for none")
         if list(approval_limits) != sorted(set(approval_limits)) or any(limit < 2 for limit in approval_limits):
             raise ValueError(f"approval_limits = {list(approval_limits)}: wanted ascending amounts of 2 minor units and more")
         if not 1 <= distinct <= 65_536:
@@ -188,6 +204,7 @@ class BenfordDetector:
         self.alpha = budget / 1_000.0 if alpha is None else alpha
         self.false_discovery_rate, self.period_months = false_discovery_rate, period_months
         self.tolerance_mu, self.tolerance_sigma, self.band_width = tolerance_mu, tolerance_sigma, band_width
+        self.limit = limit
         self.approval_limits = np.array(approval_limits, np.int64)
         self.distinct, self.window, self.minimum_expected, self.half_life = distinct, window, minimum_expected, half_life
         self.quiet_units = (quiet_units,) * len(self.tests)
@@ -211,9 +228,10 @@ class BenfordDetector:
         alarms = Alarms(np.zeros((room, 5), np.int64), np.zeros((room, 4)), np.zeros(room * LARGEST_DETAIL), np.zeros(room, np.int64))
         row, used, rows, everybody = 0, 0, state.rows, state.population
         fields = columns.fields
+        limits = np.where(fields["limit"] < 0, self.limit, fields["limit"]) if self.limit else fields["limit"]
         while True:
             row, used = fold_postings(
-                row, columns.slots, columns.at, fields["amount"], fields["limit"], fields["approval_limit"],
+                row, columns.slots, columns.at, fields["amount"], limits, fields["approval_limit"],
                 fields["upstream"], fields["partition"], fields["offset"],
                 rows["counts"], rows["hits"], rows["evidence"], rows["onset"], rows["expected"], rows["window"], rows["late"],
                 rows["closed"], rows["recent"], rows["driven"], rows["drivers"],
@@ -297,11 +315,11 @@ class BenfordDetector:
         arrays: dict[str, NDArray[Any]] = state.rows.freeze(state.keys.order())
         arrays |= {"moments": state.moments.copy(), "histogram": state.histogram.copy(), "fills": state.fills.copy()}
         arrays |= {"clock": state.clock.copy(), **state.population.frozen()}
-        return {"benford.keys": Section(1, state.keys.freeze()), "benford": Section(2, arrays)}
+        return {"benford.keys": Section(1, state.keys.freeze()), "benford": Section(3, arrays)}
 
     def thaw(self, sections: Mapping[str, Section]) -> BenfordState:
         """The state of frozen sections."""
-        keys, section = upgraded("benford.keys", sections["benford.keys"], 1, {}), upgraded("benford", sections["benford"], 2, {})
+        keys, section = upgraded("benford.keys", sections["benford.keys"], 1, {}), upgraded("benford", sections["benford"], 3, {})
         state = self.new_state()
         state.keys = KeyIndex.thaw(dict(keys.arrays), self.key_limit)
         arrays = dict(section.arrays)
@@ -316,14 +334,15 @@ class BenfordDetector:
         """The settings that shape the state."""
         return {
             "window": self.window, "half_life": self.half_life, "distinct": self.distinct, "band_width": self.band_width,
-            "approval_limits": self.approval_limits.tolist(), "tolerance_mu": self.tolerance_mu, "tolerance_sigma": self.tolerance_sigma,
+            "limit": self.limit, "approval_limits": self.approval_limits.tolist(),
+            "tolerance_mu": self.tolerance_mu, "tolerance_sigma": self.tolerance_sigma,
             "year_start": self.year_start, "utc_offset": self.utc_offset, "period_months": self.period_months, "exponent": self.exponent,
             "mu": self.mu, "sigma": self.sigma,
         }  # fmt: skip
 
     def explain(self, alarms: Alarms, i: int) -> Explanation:
         """Say why there is the i-th alarm, from the alarms alone."""
-        return explain_alarm(alarms.detail_of(i))
+        return explain_alarm(alarms.detail_of(i), self.topics)
 
 
 def _doubled(array: NDArray[Any]) -> NDArray[Any]:

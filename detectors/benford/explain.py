@@ -8,7 +8,7 @@ from typing import Any
 from detectors.benford.told import BAND_PLACE, BAND_TEST, DETAIL, ENTRY, NO_LIMIT, ONSET, PERIOD_TEST, REPEATS_PLACE, REPEATS_TEST, SCALARS
 from detectors.benford.years import UNITS_A_YEAR
 from detectors.protocol import Explanation, Floats
-from detectors.wording import instant
+from detectors.wording import instant, plain
 
 _WHOLE = {
     "test", "restarts", "year", "period", "postings", "distinct", "fits", "limit_low", "limit_high", "first_at", "last_at", "left_out",
@@ -25,8 +25,11 @@ _SHIRYAEV_ROBERTS = (
 _E_BH = "of the employees named at a period's end, at most this share is honest in the mean (e-BH, under any dependence)"
 
 
-def explain_alarm(detail: Floats) -> Explanation:
-    """Return the sentences and the evidence of an alarm; `detail` is laid out as `detectors.benford.told.DETAIL` says."""
+def explain_alarm(detail: Floats, topics: tuple[str, str]) -> Explanation:
+    """Return the sentences and the evidence of an alarm.
+
+    `detail` is laid out as `detectors.benford.told.DETAIL` says; `topics` are the names of the employees' log and the one upstream.
+    """
     told: dict[str, Any] = {
         name: int(value) if name in _WHOLE else float(value) for name, value in zip(DETAIL, detail[:SCALARS].tolist(), strict=True)
     }
@@ -34,6 +37,10 @@ def explain_alarm(detail: Floats) -> Explanation:
     postings = detail[SCALARS + 36 :].reshape(-1, ENTRY).tolist()
     money = _Money(told["exponent"])
     reasons = [_what(told, money), _how_strong(told)]
+    if told["test"] == ONSET:
+        place = told["place"]
+        of_late = (late[place], late_expected[place]) if place < 9 else (told["late_band"], told["late_band_expected"])
+        reasons[0] = _late(told, *of_late, money)
     if told["distinct"] > 0 and told["place"] < 9:
         reasons.append(_digits(told, observed, expected))
     reasons.append(_against(told, money))
@@ -41,7 +48,7 @@ def explain_alarm(detail: Floats) -> Explanation:
         reasons.append(f"{told['left_out']} more postings are not in these counts: above their own limit, or beyond what the law allows")
     driving = [
         {
-            "amount": money(int(amount)), "posting": int(number), "at": instant(int(at)), "upstream": bool(int(record) % 2),
+            "amount": money(int(amount)), "posting": int(number), "at": instant(int(at)), "topic": topics[int(record) % 2],
             "partition": int(record) // 2, "offset": int(offset),
         }
         for amount, number, at, record, offset in postings
@@ -51,12 +58,13 @@ def explain_alarm(detail: Floats) -> Explanation:
         tuple(reasons),
         {
             "level": told["level"], "alpha": told["alpha"], "restarts": told["restarts"], "accounting_year": told["year"],
-            "e_value" if told["test"] != ONSET else "shiryaev_roberts": told["e"], "held_against": told["held_against"],
+            "e_value" if told["test"] != ONSET else "shiryaev_roberts": told["e"], "held_against": float(f"{told['held_against']:.12g}"),
             "share_suspected": told["size"], "in_place": told["hits"], "of": told["trials"], "expected_in_place": told["expected_hits"],
             "postings": told["postings"], "distinct_amounts": told["distinct"], "left_out": told["left_out"],
             "observed": [int(count) for count in observed], "expected": [round(count, 6) for count in expected],
             "of_late": {
                 "observed": [round(count, 3) for count in late], "expected": [round(count, 3) for count in late_expected],
+                "band": [round(told["late_band"], 3), round(told["late_band_expected"], 3)],
                 "effective_postings": told["late_n"], "p_value": told["late_p_value"],
             },
             "chi_square": told["chi_square"], "degrees_of_freedom": told["df"], "p_value_of_one_look": told["p_value"],
@@ -80,27 +88,36 @@ def _what(told: dict[str, Any], money: _Money) -> str:
         return f"{hits} of {trials} {among} lie just below the approval limit, from {start} to below {limit}; {wanted:.1f} are expected"
     if place == REPEATS_PLACE:
         return f"{hits} of {trials} postings repeat an amount posted before, where {wanted:.1f} do among all employees"
-    finding = f"digit {place + 1} leads {hits} of {trials} distinct amounts where {wanted:.1f} are expected"
-    if told["test"] == ONSET:
-        late = f"the digits have changed of late, best explained by {100 * told['size']:g} % of the postings put where they are since"
-        return f"{late}: {finding} over the whole year"
-    return finding
+    return f"digit {place + 1} leads {hits} of {trials} distinct amounts where {wanted:.1f} are expected"
+
+
+def _late(told: dict[str, Any], observed: float, expected: float, money: _Money) -> str:
+    """The finding of the late test: what has come of late, where the newest counts 1 and older ones less and less."""
+    if told["place"] < 9:
+        where = f"digit {told['place'] + 1} leads"
+    else:
+        start = money(max(1, math.ceil(told["approval_limit"] * (1.0 - told["width"]))))
+        where = f"from {start} to below the approval limit {money(told['approval_limit'])} lie"
+    return (
+        f"of late {where} {observed:.1f} distinct amounts where {expected:.1f} are expected, the newest counted as 1 and older ones as less"
+        f" and less; it looks as if {100 * told['size']:g} % of the postings have been put there since"
+    )
 
 
 def _how_strong(told: dict[str, Any]) -> str:
     if told["test"] == PERIOD_TEST:
         return (
-            f"evidence {told['e']:.3g} at the end of period {told['period'] % UNITS_A_YEAR} of the accounting year {told['year']};"
-            f" {told['taken']} of {told['employees']} employees reach {told['held_against']:.3g}, of whom at most"
+            f"evidence {_odds(told['e'])} to 1 at the end of period {told['period'] % UNITS_A_YEAR} of the accounting year {told['year']};"
+            f" {told['taken']} of {told['employees']} employees reach {plain(told['held_against'])}, of whom at most"
             f" {100 * told['rate']:g} % are honest in the mean"
         )
     anew = f", halved {told['restarts']} times by alerts that were cleared" if told["restarts"] else ""
     of = f"a part of {told['alpha']:g} for the accounting year {told['year']}{anew}"
     if told["test"] == ONSET:
-        crossed = f"the Shiryaev-Roberts statistic is {told['e']:.3g}, beyond its boundary {told['held_against']:.3g}"
+        crossed = f"the Shiryaev-Roberts statistic is {_odds(told['e'])}, beyond its boundary {plain(told['held_against'])}"
         return f"{crossed} at the level {told['level']:.2g}, {of}"
     return (
-        f"evidence {told['e']:.3g} to 1 that {100 * told['size']:g} % of the postings were put there; {told['held_against']:.3g} is"
+        f"evidence {_odds(told['e'])} to 1 that {100 * told['size']:g} % of the postings were put there; {plain(told['held_against'])} is"
         f" asked for by the level {told['level']:.2g}, {of}"
     )
 
@@ -158,6 +175,11 @@ def _promise(told: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
     if told["test"] == ONSET:
         return _SHIRYAEV_ROBERTS, "Shiryaev-Roberts", budget
     return _E_PROCESS, "e-process", budget
+
+
+def _odds(e: float) -> str:
+    """Evidence as odds against 1; beyond a billion nobody counts (`evidence` has the number)."""
+    return plain(e) if e < 1e9 else "over a billion"
 
 
 def _number(value: float) -> float | None:

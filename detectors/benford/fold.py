@@ -25,10 +25,14 @@ from detectors.benford.told import (
     DIGITS,
     DISTINCT,
     DRIVERS,
+    ENTRY,
     FIRST_AT,
     HEAD,
     LARGEST_DETAIL,
     LAST_AT,
+    LATE,
+    LATE_BAND,
+    LATE_BAND_EXPECTED,
     LATE_SQUARES,
     LATE_WEIGHT,
     LEFT_OUT,
@@ -53,9 +57,11 @@ from detectors.benford.years import MINUTE, MINUTES_A_DAY, NO_YEAR, calendar
 from detectors.protocol import NO_REFERENCE
 from state.log_histogram import learn_amount
 from state.moments import learn_moment
+from state.prefetch import FAR, NEAR, ask_for
 
-# Of the year's level: a third each to digits, band and repeats; that of the digits is halved between fraud from the start and late fraud.
-SHARES = (1.0 / 6.0, 1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0)
+# The year's level is divided by these: a third each to digits, band and repeats; that of the digits is halved between fraud from the
+# start and late fraud.
+PARTS = (6.0, 6.0, 3.0, 3.0)
 CRITICAL_AT = 100.0  # times what the level asks for
 LATEST_PERIOD, TOLD_PERIOD = range(2)  # of a partition: the latest that a posting lay in, the last at whose end employees were compared
 
@@ -110,6 +116,22 @@ def fold_postings(  # type: ignore[no-untyped-def]
         room = detail_stop[used - 1] if used > 0 else 0
         if used + 4 > len(places) or room + 4 * LARGEST_DETAIL > len(detail):
             return i, used
+        if i + FAR < len(slots):  # with many employees their rows are not in the cache
+            far = slots[i + FAR]
+            ask_for(counts, far * COUNTS, COUNTS)
+            ask_for(hits, far * PLACES, PLACES)
+            ask_for(driven, far * PLACES, PLACES)
+            ask_for(expected, far * PLACES, PLACES)
+            ask_for(window_counts, far * 18, 18)
+            ask_for(late, far * LATE, LATE)
+            ask_for(evidence, far * BETS * PLACES, BETS * PLACES)
+            ask_for(onset, far * BETS * (PLACES - 1), BETS * (PLACES - 1))
+        if i + NEAR < len(slots):
+            near = slots[i + NEAR]
+            ask_for(recent, near * recent.shape[1], min(counts[near, HEAD], recent.shape[1]))
+            if amounts[i + NEAR] > 0:
+                digit = leading_digit(amounts[i + NEAR]) - 1
+                ask_for(drivers, (near * PLACES + digit) * DRIVERS * ENTRY, DRIVERS * ENTRY)
         slot, amount, limit = slots[i], amounts[i], max(limits[i], NO_LIMIT)
         row = counts[slot]
         day = (at[i] // MINUTE + utc_offset) // MINUTES_A_DAY
@@ -172,6 +194,8 @@ def fold_postings(  # type: ignore[no-untyped-def]
             bet(slopes, evidence[slot], onset[slot], 0, 9)
             late[slot, LATE_WEIGHT] = late[slot, LATE_WEIGHT] * decay + 1.0
             late[slot, LATE_SQUARES] = late[slot, LATE_SQUARES] * decay * decay + 1.0
+            late[slot, LATE_BAND] *= decay
+            late[slot, LATE_BAND_EXPECTED] *= decay
             late[slot, digit] += 1.0
             window_counts[slot, digit] += 1.0
             hits[slot, digit] += 1
@@ -195,10 +219,12 @@ def fold_postings(  # type: ignore[no-untyped-def]
                     slopes[BAND_PLACE] = slope_of(laws[cell, HIGHEST + BAND], before, row[BAND_TRIALS] - before, inside, rhos[2])
                     bet(slopes, evidence[slot], onset[slot], BAND_PLACE, BAND_PLACE + 1)
                     expected[slot, BAND_PLACE] += laws[cell, BAND]
+                    late[slot, LATE_BAND_EXPECTED] += laws[cell, BAND]
                     row[BAND_TRIALS] += 1
                     row[APPROVAL] = approval
                     if inside:
                         hits[slot, BAND_PLACE] += 1
+                        late[slot, LATE_BAND] += 1.0
                         _drive(driven[slot], drivers[slot], BAND_PLACE, amount, row[POSTINGS], at[i], record, offsets[i])
             if row[WINDOW] >= window:
                 x, df = chi_square(window_counts[slot, :9], window_counts[slot, 9:18])
@@ -229,8 +255,10 @@ def fold_postings(  # type: ignore[no-untyped-def]
                 else:
                     e = mean_of(evidence[slot], REPEATS_PLACE, REPEATS_PLACE + 1)
                 told_e[test, i] = e
-                level = alpha * SHARES[test] / 2.0 ** row[RESTARTS + test]
-                held = held_late / level if test == ONSET else 1.0 / level
+                parts = PARTS[test] * 2.0 ** row[RESTARTS + test]
+                level, held = alpha / parts, parts / alpha
+                if test == ONSET:
+                    held *= held_late
                 highest = max(highest, e / held)
                 if e >= held and row[UNIT] > row[ALARMED + test]:
                     row[ALARMED + test] = row[UNIT]

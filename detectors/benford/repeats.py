@@ -64,10 +64,11 @@ def scatter(sums: Sequence[int]) -> float:
 
     Examples
     --------
-    Two employees, one of whom repeats everything and the other nothing, are as different as can be:
+    Two hundred employees of ten postings, of whom half repeat all and half nothing, are as different as can be, ρ = 1; √(2 / 18,000) is
+    taken off:
 
-    >>> round(scatter([100 * 10, 100 * 20, 100 * 200, 100 * 100, 100 * 100, 200]), 2)
-    1.0
+    >>> round(scatter([100 * 10, 200 * 10, 200 * 10**2, 100 * 10**2, 100 * 10 * 10, 200]), 3)
+    0.989
     """
     x, n, nn, xx, xn, employees = sums
     if employees < SMALLEST_GROUP or n == 0:

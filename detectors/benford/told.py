@@ -18,7 +18,7 @@ DETAIL = (
     "test", "e", "held_against", "alpha", "level", "restarts", "year", "period", "postings", "distinct", "mu", "sigma", "fits", "rho",
     "limit_low", "limit_high", "first_at", "last_at", "left_out", "exponent", "chi_square", "df", "p_value", "excess_mad", "cramers_v",
     "late_n", "late_p_value", "place", "size", "hits", "trials", "expected_hits", "approval_limit", "width", "drivers",
-    "rate", "employees", "taken",
+    "rate", "employees", "taken", "late_band", "late_band_expected",
 )  # fmt: skip
 SCALARS = len(DETAIL)
 LARGEST_DETAIL = SCALARS + 36 + ENTRY * DRIVERS
@@ -32,7 +32,9 @@ ALARMED, RESTARTS = 17, 22  # of each test, five each
 COUNTS = 27
 NO_LIMIT = -1
 DIGITS, ONSET, BAND_TEST, REPEATS_TEST, PERIOD_TEST = range(5)
-LATE_WEIGHT, LATE_SQUARES = 18, 19  # of the decayed numbers: counts, what was expected, Σ w, Σ w²
+# Of the decayed numbers, after the digits' counts (9) and what was expected (9): Σ w, Σ w², the band's count and what was expected of it.
+LATE_WEIGHT, LATE_SQUARES, LATE_BAND, LATE_BAND_EXPECTED = range(18, 22)
+LATE = 22
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -87,6 +89,7 @@ def tell(  # type: ignore[no-untyped-def]
     rest = (
         x, float(df), p, excess, effect, late_n, late_p, float(place), SIZES[size],
         float(hits[place]), float(trials), expected[place], float(row[APPROVAL]), width, float(many), rate, float(employees), float(taken),
+        late[LATE_BAND], late[LATE_BAND_EXPECTED],
     )  # fmt: skip
     for i in range(len(head)):
         detail[used + i] = head[i]

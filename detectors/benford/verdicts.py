@@ -23,6 +23,7 @@ from detectors.benford.told import (
     BAND_TRIALS,
     DIGITS,
     DISTINCT,
+    LATE_BAND,
     LEFT_OUT,
     ONSET,
     PERIOD_TEST,
@@ -72,8 +73,9 @@ def _take_out(rows: Slab, slot: int, places: slice) -> None:
     if 0 in here:
         row[[DISTINCT, WINDOW, LEFT_OUT]] = 0
         rows["window"][slot] = 0.0
-        rows["late"][slot] = 0.0
+        rows["late"][slot, :LATE_BAND] = 0.0
     if BAND_PLACE in here:
         row[BAND_TRIALS] = 0
+        rows["late"][slot, LATE_BAND:] = 0.0
     if REPEATS_PLACE in here:
         row[TRIALS] = 0

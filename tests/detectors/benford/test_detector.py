@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from detectors.benford.detector import TESTS, BenfordDetector
 from detectors.benford.evidence import SIZES
-from detectors.benford.fold import SHARES
+from detectors.benford.fold import PARTS
 from detectors.benford.shiryaev_roberts import boundary
-from detectors.benford.told import BAND_TEST, DIGITS, DISTINCT, ONSET, PERIOD_TEST, REPEATS_TEST
+from detectors.benford.told import BAND_TEST, DIGITS, DISTINCT, LATE_BAND, LATE_BAND_EXPECTED, ONSET, PERIOD_TEST, REPEATS_TEST
 from detectors.benford.years import UNITS_A_YEAR
 from detectors.protocol import (
     E_VALUE,
@@ -114,7 +114,7 @@ def test_every_e_value_is_the_slow_ways(seed, rho):
     for row, said in enumerate(reference):
         computed = [verdicts.evidence[name][row] for name in TESTS[:4]]
         assert computed == pytest.approx(said, rel=1e-6)
-        levels = [0.005 * share for share in SHARES]
+        levels = [0.005 / parts for parts in PARTS]
         held = [boundary(levels[t], row + 1) if t == ONSET else 1 / levels[t] for t in range(4)]
         assert verdicts.score[row] == pytest.approx(max(e / h for e, h in zip(said, held, strict=True)), rel=0.5)
 
@@ -335,7 +335,7 @@ def test_an_alarm_s_numbers_are_its_evidence_and_what_it_was_held_against():
     detector = BenfordDetector(**EXACT)
     said = verdicts_of(detector, columns_of(nines(60))).alarms
     for place, number in zip(said.places.tolist(), said.numbers.tolist(), strict=True):
-        level = 0.005 * SHARES[place[TEST]]
+        level = 0.005 / PARTS[place[TEST]]
         assert number[SCORE] >= number[THRESHOLD]
         if place[TEST] == ONSET:
             assert math.isnan(number[E_VALUE])
@@ -391,7 +391,7 @@ def test_cleared_evidence_begins_anew_at_half_the_level(test):
     again = verdicts_of(detector, columns_of(nines(60, 96_000, begin=BEGIN + 10 * DAY)), state)
     mine = np.flatnonzero(again.alarms.places[:, TEST] == test)[0]
     assert again.alarms.places[mine, ROW] > 2
-    level = 0.005 * SHARES[test] / 2
+    level = 0.005 / PARTS[test] / 2
     assert again.alarms.numbers[mine, THRESHOLD] == pytest.approx(boundary(level, 1) if test == ONSET else 1 / level)
     assert "halved 1 times" in " ".join(detector.explain(again.alarms, mine).reasons)
 
@@ -405,7 +405,7 @@ def test_confirmed_postings_are_taken_out_and_the_level_stays():
     assert state.rows["hits"][0, :9].sum() == 0
     again = verdicts_of(detector, columns_of(nines(60, 96_000, begin=BEGIN + 10 * DAY)), state)
     mine = np.flatnonzero(again.alarms.places[:, TEST] == DIGITS)[0]
-    assert again.alarms.numbers[mine, THRESHOLD] == pytest.approx(1 / (0.005 * SHARES[DIGITS]))
+    assert again.alarms.numbers[mine, THRESHOLD] == pytest.approx(1 / (0.005 / PARTS[DIGITS]))
 
 
 def test_a_verdict_on_a_year_that_is_over_changes_nothing():
@@ -482,6 +482,67 @@ def test_an_alert_names_the_digits_that_matter_and_the_postings_that_drive_them(
         assert len(json.dumps(dict(detector.explain(said, j).evidence), allow_nan=False)) < 8_000
     band = detector.explain(said, int(np.flatnonzero(said.places[:, TEST] == BAND_TEST)[0]))
     assert "lie just below the approval limit, from 900.00 to below 1,000.00" in band.reasons[0]
+
+
+def late_fraud(**settings):
+    """300 honest postings, then 40 of 100 just below 1,000.00 (driven up from a card's transactions)."""
+    ordinary = honest(np.random.default_rng(8), 360).tolist()
+    amounts = [*ordinary[:300], *[a for pair in zip(ordinary[300:340], range(95_000, 95_040), strict=True) for a in pair]]
+    columns = columns_of([("e", BEGIN + i * HOUR, a, 500_000, 100_000) for i, a in enumerate(amounts)])
+    columns.fields = {**columns.fields, "upstream": (np.arange(len(amounts)) >= 300).astype(np.int64)}
+    detector = BenfordDetector(mu=2.5, sigma=0.6, alpha=0.5, **settings)
+    state = detector.new_state()
+    return detector, state, verdicts_of(detector, columns, state).alarms
+
+
+def test_a_late_alarm_tells_of_the_late_stretch_and_not_of_the_whole_year():
+    detector, state, said = late_fraud()
+    i = int(np.flatnonzero(said.places[:, TEST] == ONSET)[-1])
+    explanation = detector.explain(said, i)
+    assert explanation.reasons[0].startswith("of late from 900.00 to below the approval limit 1,000.00 lie ")
+    observed, expected = explanation.evidence["of_late"]["band"]
+    assert observed > 5 * expected
+    assert f"{observed:.1f} distinct amounts where {expected:.1f} are expected" in explanation.reasons[0]
+    late = state.rows["late"][0]
+    assert 0 < late[LATE_BAND_EXPECTED] < late[17]  # of the nines expected of late, those in the band
+
+
+def test_the_late_stretch_of_the_band_is_what_its_hits_decay_to():
+    _, state, _ = late_fraud(half_life=50.0)
+    ordinary = honest(np.random.default_rng(8), 360).tolist()
+    amounts = [*ordinary[:300], *[a for pair in zip(ordinary[300:340], range(95_000, 95_040), strict=True) for a in pair]]
+    kept = [a for a in dict.fromkeys(amounts) if a <= 500_000]
+    reference = sum(0.5 ** ((len(kept) - 1 - k) / 50.0) for k, a in enumerate(kept) if 90_000 <= a < 100_000)
+    assert state.rows["late"][0, LATE_BAND] == pytest.approx(reference)
+
+
+def test_odds_and_thresholds_are_written_as_people_write_them():
+    detector, _, said = late_fraud()
+    for i in range(len(said)):
+        assert "e+" not in " ".join(detector.explain(said, i).reasons)
+    assert any(" to 1 that " in detector.explain(said, i).reasons[1] for i in range(len(said)))
+    # a part of the level is divided, not multiplied: the threshold is a round number to the bit
+    assert set(said.numbers[said.places[:, TEST] == BAND_TEST, THRESHOLD].tolist()) == {6.0}
+
+
+def test_evidence_names_the_topic_that_each_posting_stands_in():
+    detector, _, said = late_fraud()
+    detector.topics = "employee.postings", "card.transactions"
+    driving = detector.explain(said, len(said) - 1).evidence["driving_postings"]
+    assert {posting["topic"] for posting in driving} == {"card.transactions"}
+
+
+def test_a_limit_by_setting_is_that_of_postings_that_name_none():
+    amounts = honest(np.random.default_rng(3), 200).tolist()
+    told = [("e", BEGIN + i, a, 300_000 if i % 2 else 400_000) for i, a in enumerate(amounts)]
+    silent = [(key, at, amount, limit if limit == 300_000 else -1) for key, at, amount, limit in told]
+    named, by_setting = BenfordDetector(**EXACT), BenfordDetector(limit=400_000, **EXACT)
+    reference, computed = named.new_state(), by_setting.new_state()
+    verdicts_of(named, columns_of(told), reference)
+    verdicts_of(by_setting, columns_of(silent), computed)
+    assert snapshot.pack(by_setting.freeze(computed)) == snapshot.pack(named.freeze(reference))
+    with pytest.raises(ValueError, match="limit = -1: wanted an amount of minor units"):
+        BenfordDetector(limit=-1)
 
 
 def test_evicted_employees_leave_nothing_behind():

@@ -17,7 +17,7 @@ from detectors.benford.detector import BenfordDetector, BenfordState
 from detectors.benford.digits import leading_digits
 from detectors.benford.ebh import e_bh_threshold
 from detectors.benford.fit import chi_square_tail
-from detectors.benford.fold import SHARES
+from detectors.benford.fold import PARTS
 from detectors.benford.reference import digit_probabilities
 from detectors.benford.shiryaev_roberts import boundary
 from detectors.benford.told import BAND_TEST, DIGITS, ONSET, REPEATS_TEST
@@ -110,7 +110,7 @@ def crossings(evidence: dict[int, NDArray[np.float64]], levels: dict[int, float]
 
 
 EACH_FIVE = dict.fromkeys(NAMES, LEVEL)
-BY_DEFAULT = {test: 0.005 * SHARES[test] for test in NAMES}
+BY_DEFAULT = {test: 0.005 / PARTS[test] for test in NAMES}
 
 
 def many(
