@@ -96,6 +96,7 @@ def judge_then_learn(  # type: ignore[no-untyped-def]
             block = allocate(data, header, ROWS * size)
             if block == NO_ROOM:
                 return i, ARENA_FULL
+            data[block : block + 2 * size] = 0.0  # a block may have been another key's
             start[slot] = block
             waited = np.int64(draw(hashes[slot], warm_up, SPREAD_BUILDS) % np.uint64(sizes[3]))
             in_force[slot] = warm_up + sizes[2] + waited

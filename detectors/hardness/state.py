@@ -70,7 +70,7 @@ class HardnessState:
     def held(self, slot: int) -> int:
         """How many events a key's ring holds: those of the warm-up, then those that are ranked."""
         seen, in_force = int(self.slab["seen"][slot]), int(self.slab["in_force"][slot])
-        return min(seen, in_force) if self.slab["fitted"][slot] == 0 else min(seen - in_force, self.size)
+        return min(seen, in_force, self.size) if self.slab["fitted"][slot] == 0 else min(seen - in_force, self.size)
 
     def take_out(self, slot: int, first: int, last: int) -> None:
         """Take a key's events first … last out of its ring, as far as they are still there: people have said what they were."""

@@ -328,3 +328,25 @@ def test_what_was_alerted_beyond_the_budget_is_repaid_and_not_for_ever() -> None
     assert spent > 0.1
     assert verdicts.alert[3600:4100].mean() < 0.03
     assert abs(verdicts.alert[8000:].mean() - 0.05) < 0.015
+
+
+def test_a_state_is_restored_between_warm_up_and_hand_over_however_long_that_is() -> None:
+    detector = HardnessDetector(epsilon=0.05, warm_up=12, bins=2, width=10, hand_over_lag=30, hand_over_spread=4)
+    state, events = detector.new_state(), stream(1, 120)
+    admit(detector, state, events.span(0, 35))
+    detector.process(state, events.span(0, 35))
+    frozen = pack(detector.freeze(state))
+    assert pack(detector.freeze(detector.thaw(unpack(frozen)))) == frozen
+
+
+def test_a_key_that_takes_the_place_of_another_is_frozen_as_if_it_were_the_first() -> None:
+    detector = HardnessDetector(epsilon=0.05, **SMALL)
+    used, fresh = detector.new_state(), detector.new_state()
+    folded(detector, used, stream(2, 100))
+    detector.forget(used, np.array([0]))
+    for state in (used, fresh):
+        events = stream(3, 14)
+        admit(detector, state, events)
+        detector.process(state, events)
+    rings = [detector.freeze(state)["hardness"].arrays["rings"] for state in (used, fresh)]
+    np.testing.assert_array_equal(*rings)

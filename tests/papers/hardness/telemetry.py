@@ -110,6 +110,13 @@ def bars(name: str, found: list[Found], raw: list[float]) -> dict[str, bool]:
     }
 
 
+STANDING_STILL = (
+    "As it comes, nine in ten of the channels are not within 3.5–6.5 %: those that stand still cannot spend their budget but by chance, "
+    "since an error that has been there before is no reason to alert. The others above it change at once, and for good, near the end of "
+    "their test: the level, which acts no lower than ε/4, has no time left to make up for it."
+)
+
+
 def _within(found: list[Found]) -> float:
     return float(np.mean([LOW <= one.alerts <= HIGH for one in found]))
 
@@ -139,6 +146,7 @@ def report(place: Path) -> tuple[list[str], dict[str, bool]]:
             if not LOW <= one.alerts <= HIGH
         ]
         lines += [f"{name} strays on (per cent of alerts; per cent of windows whose error has been there before): {', '.join(strays)}.", ""]
+    lines += [STANDING_STILL, ""]
     held = bars("telemetry, equal values told apart", ways["`joint`, equal values told apart"], raw)
     held["telemetry, as it comes: alerts at most 6.5 % on ≥ 90 % of the channels"] = (
         float(np.mean([one.alerts <= HIGH for one in ways["`joint`"]])) >= 0.9
