@@ -92,6 +92,8 @@ AHEAD = Wanted("a number of seconds from 0 to 10,000,000,000", lambda value: 0.0
 DAYS = Wanted("a list of whole days, ascending, from 1 to 366, at most 24", _days)
 MODES = Wanted("a list of different names of payment modes, 1 to 64", lambda value: _distinct(value) and len(value) <= 64)
 SHARE = Wanted("a share above 0, at most 1", lambda value: 0.0 < value <= 1.0)
+A_DAY = Wanted("a number a day, 0 for none set", lambda value: 0.0 <= value <= 1e6)
+SET_ASIDE = Wanted("a share from 0 to 0.5", lambda value: 0.0 <= value <= 0.5)
 WEIGHT = Wanted("a number of transactions above 0", lambda value: 0.0 < value < math.inf)
 EXPECTED = Wanted("a number of postings above 0", lambda value: 0.0 < value < math.inf)
 RATE = Wanted("a number above 0, at most 10", lambda value: 0.0 < value <= 10.0)
@@ -195,6 +197,9 @@ class Sensors(Section, frozen=True, kw_only=True):
     rebuilds: Annotated[tuple[int, ...], REBUILDS]
     calibration: Annotated[int, whole(0, 4096, "readings")]
     epsilon: Annotated[float, PROBABILITY]
+    false_alarms_per_sensor_day: Annotated[float, A_DAY]
+    promise: Annotated[str, one_of("alerts", "false")]
+    expected_anomaly_share: Annotated[float, SET_ASIDE]
     sample_rate: Annotated[float, SHARE]
     centroids: Annotated[int, whole(1, 100, "centroids")]
     hand_over_lag: Annotated[int, whole(0, 1_000_000, "readings")]
@@ -210,6 +215,7 @@ class Sensors(Section, frozen=True, kw_only=True):
     # What a class of sensors may have of its own.
     OF_A_CLASS: ClassVar[tuple[str, ...]] = (
         "length", "normal_length", "warm_up", "rebuilds", "calibration", "epsilon", "sample_rate", "centroids",
+        "false_alarms_per_sensor_day", "promise", "expected_anomaly_share",
     )  # fmt: skip
 
     @property
@@ -218,6 +224,8 @@ class Sensors(Section, frozen=True, kw_only=True):
         return self.length if isinstance(self.length, int) else 75
 
     def disagreements(self) -> Iterator[str]:
+        if self.expected_anomaly_share > 0.0 and self.promise != "false":
+            yield f'expected_anomaly_share = {self.expected_anomaly_share}: wanted 0 unless promise is "false"'
         if isinstance(self.length, str):
             if self.normal_length > 0:
                 yield f"normal_length = {self.normal_length}: wanted 0 where the length is each sensor's own"

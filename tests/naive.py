@@ -159,6 +159,43 @@ def sensor_verdict(earlier: list[float], score: float, epsilon: float) -> tuple[
     return (1 + sum(s >= score for s in earlier)) / (m + 1), threshold
 
 
+def block_level(false_alarms: float, readings: int, seconds: float) -> float:
+    """ε_b: the chance of one or more in a block, of a Poisson stream of so many a day."""
+    return 1.0 - math.exp(-false_alarms * readings * seconds / 86_400.0)
+
+
+def block_verdict(maxima: list[float], score: float, level: float, share: float = 0.0) -> tuple[float, float] | None:
+    """(p-value, what the score must be above) by the latest maxima that the level of one channel asks for; None where they are too few.
+
+    `maxima` in order of time; of the latest, the greatest `share` are set aside.
+    """
+    many = math.ceil(max(math.ceil(1.0 / level) - 1, 1) / (1.0 - share))
+    if len(maxima) < many:
+        return None
+    kept = sorted(maxima[-many:])[: many - int(share * many)]
+    return (1 + sum(1 for x in kept if x >= score)) / (len(kept) + 1), kept[-1]
+
+
+def pareto_tail(maxima: list[float]) -> tuple[float, float, float]:
+    """(start, ξ, σ) of a generalised Pareto tail of the uppermost tenth, by probability-weighted moments of the excesses."""
+    ordered = sorted(maxima)
+    many = len(ordered) // 10
+    start = ordered[-many - 1]
+    excesses = [x - start for x in ordered[-many:]]
+    a0 = sum(excesses) / many
+    a1 = sum(x * sum(1 for y in range(many) if y > i) / (many - 1) for i, x in enumerate(excesses)) / many
+    return start, 2.0 - a0 / (a0 - 2.0 * a1), 2.0 * a0 * a1 / (a0 - 2.0 * a1)
+
+
+def block_evidence(maxima: list[float], ranked: int) -> list[float]:
+    """E after each block: the greatest product of ½·p^(−1/2) over the blocks up to it, from any block on."""
+    bets = [1.0]
+    for i in range(1, len(maxima)):
+        before = maxima[max(0, i - ranked) : i]
+        bets.append(0.5 / math.sqrt((1 + sum(1 for x in before if x >= maxima[i])) / (len(before) + 1)))
+    return [max(math.prod(bets[start : i + 1]) for start in range(i + 1)) for i in range(len(bets))]
+
+
 # -------------------------------------------------------------------------------------------------------------- hardness
 
 

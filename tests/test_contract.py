@@ -29,7 +29,8 @@ DETECTORS = {
         epsilon=0.1,
         hand_over_lag=5,
         hand_over_spread=7,
-        classes=[("slow", {"length": 10, "normal_length": 20})],
+        false_alarms_per_sensor_day=5000.0,  # a block has a few minutes, and some chance of an alarm
+        classes=[("slow", {"length": 10, "normal_length": 20, "promise": "false", "expected_anomaly_share": 0.1})],
         **more,
     ),
     "hardness": lambda **more: HardnessDetector(warm_up=30, bins=2, width=20, epsilon=0.1, hand_over_lag=5, hand_over_spread=7, **more),

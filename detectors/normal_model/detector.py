@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.normal_model import layout
+from detectors.normal_model.blocks import fit_tails, leave_out, ranked_of
 from detectors.normal_model.explain import explain
-from detectors.normal_model.fold import ALARMS_FULL, ARENA_FULL, DETAIL_HEAD, DONE, GONE, REGIME_DETAIL, score_then_learn
+from detectors.normal_model.fold import ALARMS_FULL, AMPLITUDE, ARENA_FULL, DETAIL_HEAD, DONE, GONE, REGIME_DETAIL, SHAPE, score_then_learn
 from detectors.normal_model.hand_over import put_in_force
-from detectors.normal_model.kinds import MOST_RANKED, REBUILDS, kinds_of, table_of
+from detectors.normal_model.kinds import ALERTS, FALSE, MOST_RANKED, REBUILDS, kinds_of, levels_of, table_of
 from detectors.normal_model.ladder import Built, Recipe, change, climb
 from detectors.normal_model.model import SAMPLE_RATE
 from detectors.normal_model.state import NormalModelState, freeze, thaw
@@ -44,11 +45,19 @@ class NormalModelDetector:
         Readings after a first hand-over whose scores, with those of the readings that the model was built from, later ones are ranked
         among, and before which nothing alarms; by default (None or 0) 4ℓ, at least 1,000.
     epsilon
-        ε, the share of normal readings that may alert: the paper's own rule, until budgets decide. Each channel is held against half.
+        ε, the share of normal readings that may alert: the paper's own rule, which decides until the sensor's block maxima can serve the
+        budget (`blocks`). Each channel is held against half.
     sample_rate
         r, share of a stretch that candidate windows cover (at least 12 windows, where there is room).
     centroids
         Most centroids kept; 1 is the paper's model, more are weighted as in the journal version.
+    false_alarms_per_sensor_day
+        F, the budget; 0: none, the paper's rule always decides.
+    promise
+        "alerts": every block is admitted to the ring, so F bounds alerts, true and false together; where anomalies fill a good part of
+        the blocks it finds few of them. "false": blocks that people have confirmed as anomalies are left out.
+    expected_anomaly_share
+        With "false": the share of the ring that is set aside from its top as anomalies nobody has confirmed.
     hand_over_lag, hand_over_spread
         A model is in force from so many readings after those it is built from: lag + (hash mod spread).
     gap, silence
@@ -89,6 +98,9 @@ class NormalModelDetector:
         epsilon: float = 0.01,
         sample_rate: float = SAMPLE_RATE,
         centroids: int = 1,
+        false_alarms_per_sensor_day: float = 0.1,
+        promise: str = ALERTS,
+        expected_anomaly_share: float = 0.0,
         hand_over_lag: int = 100,
         hand_over_spread: int = 100,
         gap: float = 20.0,
@@ -100,6 +112,8 @@ class NormalModelDetector:
         common = {
             "length": length, "normal_length": normal_length, "warm_up": warm_up, "rebuilds": tuple(rebuilds), "calibration": calibration,
             "epsilon": epsilon, "sample_rate": sample_rate, "centroids": centroids,
+            "false_alarms_per_sensor_day": false_alarms_per_sensor_day, "promise": promise,
+            "expected_anomaly_share": expected_anomaly_share,
         }  # fmt: skip
         self.kinds = kinds_of(common, classes)
         for setting, given, least in (
@@ -116,7 +130,7 @@ class NormalModelDetector:
         self.quiet_units: tuple[int, ...] = quiet_units, quiet_units, 0, UNTIL_HEARD
         self._names = tuple(name for name, _ in classes)
         self._table = table_of(self.kinds)
-        self._epsilons = np.array([kind.epsilon for kind in self.kinds])
+        self._levels = levels_of(self.kinds)
         self._schedule = np.array([hand_over_lag, hand_over_spread], np.int64)
         self._limits = np.array([silence, gap])
 
@@ -137,7 +151,7 @@ class NormalModelDetector:
         while True:
             row, stopped = score_then_learn(
                 row, columns.first_event, columns.slots, columns.at, columns.fields["value"], classes, state.keys.hashes,
-                self._table, self._epsilons, self._schedule, self._limits,
+                self._table, self._levels, self._schedule, self._limits,
                 state.counts, state.clock, rows["whole"], rows["usual"], state.places["where"],
                 state.arena.data, state.arena.header, verdicts.score, verdicts.threshold, verdicts.p_value, verdicts.alert,
                 verdicts.seen, verdicts.needed, verdicts.unit, verdicts.reason, hardness, loudness,
@@ -178,7 +192,10 @@ class NormalModelDetector:
         put_in_force(state, slot, result, self.kinds[state.rows["whole"][slot, layout.KIND]].ladder)
 
     def adopt(self, state: NormalModelState, inputs: Mapping[str, Any]) -> Alarms:
-        """Nothing from outside bears on a sensor's own model."""
+        """Leave blocks that people have confirmed as anomalies out of the rings of `promise = "false"`: ``{"verdicts": […]}``."""
+        for said in inputs.get("verdicts", ()):
+            if said["verdict"] == "confirmed" and said["test"] in (SHAPE, AMPLITUDE):
+                self._confirm(state, int(said["slot"]), int(said["first_unit"]), int(said["last_unit"]))
         return Alarms.none()
 
     def contribution(self, state: NormalModelState) -> None:
@@ -198,7 +215,7 @@ class NormalModelDetector:
         return thaw(sections, self.key_limit)
 
     def state_signature(self) -> dict[str, Any]:
-        """All but ε and what only shapes alerts."""
+        """All but ε, F and what only shapes alerts."""
         signature = self.kinds[0].signature() | {
             "hand_over_lag": self.hand_over_lag,
             "hand_over_spread": self.hand_over_spread,
@@ -209,6 +226,20 @@ class NormalModelDetector:
 
     def explain(self, alarms: Alarms, i: int) -> Explanation:
         return explain(int(alarms.places[i, TEST]), alarms.detail_of(i))
+
+    def _confirm(self, state: NormalModelState, slot: int, first: int, last: int) -> None:
+        whole, its = state.rows["whole"][slot], state.places["where"][slot]
+        kind = self.kinds[whole[layout.KIND]]
+        if kind.promise != FALSE or whole[layout.CENTROIDS] == 0:
+            return
+        if first <= whole[layout.SEEN] // whole[layout.NORMAL_LENGTH] <= last:
+            whole[layout.CONFIRMED] = 1
+        if whole[layout.BLOCKS] > 0:
+            ring = state.arena.data, int(its[layout.RING]), int(its[layout.RING_ROOM])
+            whole[layout.BLOCKS] = kept = leave_out(*ring, int(whole[layout.BLOCKS]), first, last)
+            head = int(its[layout.LIVE]) + layout.block_head(int(whole[layout.LENGTH]), int(whole[layout.NORMAL_LENGTH]))
+            its[layout.SINCE] = -1
+            fit_tails(*ring, ranked_of(kept, kind.expected_anomaly_share), head)
 
     def _build(self, state: NormalModelState, slot: int) -> Build:
         if slot not in state.builds:

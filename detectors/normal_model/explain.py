@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.normal_model.blocks import OWN, PAPER, TAIL
+from detectors.normal_model.budget import BASES, PAPERS_RULE, history_needed, promise, span
 from detectors.normal_model.fold import AMPLITUDE, DETAIL, DETAIL_HEAD, GONE, REGIME, REGIME_DETAIL, SILENCE_DETAIL, STARTED
 from detectors.protocol import Explanation
 from detectors.wording import instant, plain
@@ -35,7 +37,12 @@ def _subsequence(test: int, detail: Floats) -> Explanation:
     sd, spread, floor = numbers["sd"], numbers["spread"], numbers["floor"]
     worst = int(np.argmax(np.abs(subsequence - nearest)))
     started = instant(int(detail[STARTED]))
-    stay = f"{100 * (1 - epsilon / 2):.4g} % of {ranked:,} earlier stretches stay"
+    basis, level, false_alarms = int(numbers["basis"]), numbers["block_level"], numbers["false_alarms"]
+    stay = {
+        PAPER: f"{100 * (1 - epsilon / 2):.4g} % of {ranked:,} earlier stretches stay",
+        OWN: f"all of the latest {ranked:,} blocks stay",
+        TAIL: f"{100 * (1 - epsilon / 2):.6g} % of blocks, by the tail of {ranked:,}, stay",
+    }[basis]
     if test == AMPLITUDE:
         times = sd / spread if spread > 0.0 else math.inf
         size = f"{plain(times)} times the model's" if times < math.inf else "the model stands still"
@@ -64,7 +71,14 @@ def _subsequence(test: int, detail: Floats) -> Explanation:
         f"Their mean is {plain(numbers['mean'])} (usual level {plain(numbers['level'])}), "
         f"their standard deviation {plain(sd)} (the model's {plain(spread)})."
     )
-    reasons.append(f"A normal reading is as far with p = {p_value:.2g} (two channels counted); readings alert at p ≤ {epsilon:.2g}.")
+    unit = "reading" if basis == PAPER else "block"
+    reasons.append(f"A normal {unit} is as far with p = {p_value:.2g} (two channels counted); {unit}s alert at p ≤ {epsilon:.2g}.")
+    budget: dict[str, Any] = (
+        {"epsilon": epsilon} if basis == PAPER else {"false_alarms_per_sensor_day": false_alarms, "epsilon_block": level}
+    )
+    if basis == PAPER and level > 0.0:  # there are blocks, too few of them
+        needed = history_needed(false_alarms, readings=int(numbers["block"]), interval=numbers["interval"])
+        budget["waits_for"] = f"{plain(false_alarms)} false alarms a sensor-day: {needed.words}"
     step = -(-length // MOST_POINTS)
     evidence: dict[str, Any] = {
         name: _rounded(numbers[name])
@@ -83,8 +97,17 @@ def _subsequence(test: int, detail: Floats) -> Explanation:
         "subsequence": [_rounded(x) for x in subsequence[::step].tolist()],
         "normal": [_rounded(x) for x in nearest[::step].tolist()],
     }
+    if basis != PAPER:
+        block = span(numbers["block"] * numbers["interval"])
+        evidence |= {"e_value": _rounded(numbers["e_value"]), "block": block}
+        what = "amplitude" if test == AMPLITUDE else "distance"
+        compared = f"the sensor's own Normal Model, and the greatest {what} to it in each of {ranked} earlier blocks of {block}"
+        kept = numbers["confirmed_left_out"] > 0.0
+        guarantee = promise(basis, level=level, false_alarms=false_alarms, blocks=ranked, confirmed_left_out=kept)
+        return Explanation(tuple(reasons), evidence, compared, BASES[basis], guarantee, budget, "block")
     what = "amplitudes of its own earlier stretches" if test == AMPLITUDE else "distances of its own earlier stretches to it"
-    return Explanation(tuple(reasons), evidence, f"the sensor's own Normal Model, and {ranked} {what}")
+    compared = f"the sensor's own Normal Model, and {ranked} {what}"
+    return Explanation(tuple(reasons), evidence, compared, BASES[PAPER], PAPERS_RULE, budget, "reading")
 
 
 def _regime(numbers: dict[str, float]) -> Explanation:

@@ -7,7 +7,43 @@ from numba import njit
 
 from detectors.normal_model import layout
 from detectors.normal_model.amplitude import amplitude
-from detectors.normal_model.kinds import FIRST_RUNG, OF_CALIBRATION, OF_LENGTH, OF_NORMAL_LENGTH, RUNGS
+from detectors.normal_model.blocks import (
+    EVIDENCE,
+    EVIDENCE_BLOCKS,
+    FIRST_BLOCKS,
+    MAXIMUM,
+    MOST_BLOCKS,
+    OWN,
+    PAPER,
+    TAIL_SCALE,
+    TAIL_SHAPE,
+    as_high,
+    basis_of,
+    block_level,
+    enter,
+    fit_tails,
+    gained,
+    maxima_of,
+    numbers_of,
+    rank_p_value,
+    rank_threshold,
+    ranked_of,
+    since,
+    tail_p_value,
+    tail_threshold,
+    wanted_of,
+)
+from detectors.normal_model.kinds import (
+    EPSILON,
+    EXPECTED,
+    FALSE_ALARMS,
+    FIRST_RUNG,
+    LEFT_OUT,
+    OF_CALIBRATION,
+    OF_LENGTH,
+    OF_NORMAL_LENGTH,
+    RUNGS,
+)
 from detectors.normal_model.ranking import alike, insert, promised, smaller
 from detectors.normal_model.regimes import DECIDED, excess, page_step, trail_size, trail_stride
 from detectors.normal_model.rolling import (
@@ -30,7 +66,7 @@ from detectors.normal_model.rolling import (
     refresh,
 )
 from detectors.normal_model.silence import CLOCK, LEARNED, LIVED, NEXT, live_on, silent_from, usual_step
-from detectors.protocol import CRITICAL, LATE, NO_LOOK, NOT_A_NUMBER, P_VALUE, REPEATED, ROW, SCORE, SLOT, TEST, THRESHOLD, UNIT
+from detectors.protocol import CRITICAL, E_VALUE, LATE, NO_LOOK, NOT_A_NUMBER, P_VALUE, REPEATED, ROW, SCORE, SLOT, TEST, THRESHOLD, UNIT
 from state.arena import NO_ROOM, allocate, block_size, release
 from state.draws import SPREAD_BUILDS, draw
 
@@ -43,7 +79,8 @@ SECOND = 1e6  # microseconds
 # What an alarm keeps. Of a shape or an amplitude, before the subsequence (ℓ) and the stretch of the model nearest to it (ℓ):
 DETAIL = (
     "distance", "threshold", "mean", "sd", "level", "spread", "floor", "centroid", "offset", "hardness", "p_value", "reading", "ranked",
-    "amplitude", "amplitude_threshold", "amplitude_p_value", "shape_p_value", "excess", "epsilon",
+    "amplitude", "amplitude_threshold", "amplitude_p_value", "shape_p_value", "excess", "epsilon", "basis", "block_level", "false_alarms",
+    "interval", "block", "e_value", "confirmed_left_out",
 )  # fmt: skip
 STARTED = len(DETAIL)  # and at last the start of the subsequence, microseconds
 DETAIL_HEAD = STARTED + 1
@@ -112,6 +149,85 @@ def tell_silence(row, whole, usual, clock, silence, places, numbers, detail, det
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
+def larger_ring(data, header, mine, its):  # type: ignore[no-untyped-def]
+    """Have room for one block more in the ring of maxima; False where the arena must grow first."""
+    many, before, ring = mine[layout.BLOCKS], its[layout.RING_ROOM], its[layout.RING]
+    if many < before or before == MOST_BLOCKS:
+        return True
+    room = max(2 * before, FIRST_BLOCKS)
+    start = allocate(data, header, 2 * room)
+    if start == NO_ROOM:
+        return False
+    for i in range(2 * room):
+        data[start + i] = 0.0
+    half = before // 2
+    for channel in range(2):
+        for i in range(half):
+            data[start + channel * room + i] = data[ring + channel * before + i]
+            data[start + channel * room + room // 2 + i] = data[ring + channel * before + half + i]
+    if before > 0:
+        release(data, header, ring, 2 * before)
+    its[layout.RING], its[layout.RING_ROOM] = start, room
+    return True
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def by_blocks(data, mine, its, head, level, share, channel, score):  # type: ignore[no-untyped-def]
+    """What decides of a channel, among how many maxima, the p-value of a score by it, and what a score must be above to alert."""
+    count = mine[layout.BLOCKS]
+    shape, scale = data[head + TAIL_SHAPE + channel], data[head + TAIL_SCALE + channel]
+    basis = basis_of(count, level, share, scale)
+    if basis == PAPER:
+        return basis, count, 1.0, np.inf
+    maxima = maxima_of(data, its[layout.RING], its[layout.RING_ROOM], channel)
+    numbers = numbers_of(data, its[layout.RING], its[layout.RING_ROOM], channel)
+    if basis == OWN:
+        many = wanted_of(level, share)
+        if its[layout.SINCE] < 0:
+            its[layout.SINCE] = since(numbers, count, many)
+            its[layout.KNOWN] = its[layout.KNOWN + 2] = count
+            its[layout.KNOWN + 1] = its[layout.KNOWN + 3] = 0
+        first, n = its[layout.SINCE], ranked_of(many, share)
+        known = its[layout.KNOWN + 2 * channel : layout.KNOWN + 2 * channel + 2]
+        p = rank_p_value(as_high(maxima, numbers, count, first, score, known), many, share)
+        return basis, n, p, rank_threshold(maxima, numbers, count, first, many - n)
+    n = ranked_of(count, share)
+    return basis, n, tail_p_value(maxima, n, score, shape, scale), tail_threshold(maxima, n, level, shape, scale)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def evidence_from(data, mine, its):  # type: ignore[no-untyped-def]
+    """The first of the blocks that evidence is ranked among."""
+    return since(numbers_of(data, its[layout.RING], its[layout.RING_ROOM], SHAPE), mine[layout.BLOCKS], EVIDENCE_BLOCKS)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def evidence_with(data, mine, its, head, share, channel, first):  # type: ignore[no-untyped-def]
+    """E with the present block as it is so far, among those from `first` on."""
+    count = mine[layout.BLOCKS]
+    if count == 0:
+        return 1.0
+    maxima = maxima_of(data, its[layout.RING], its[layout.RING_ROOM], channel)
+    numbers = numbers_of(data, its[layout.RING], its[layout.RING_ROOM], channel)
+    none = np.array([count, 0])
+    higher = as_high(maxima, numbers, count, first, data[head + MAXIMUM + channel], none)
+    return gained(data[head + EVIDENCE + channel], rank_p_value(higher, min(count, EVIDENCE_BLOCKS), share))
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def end_block(data, mine, its, head, share, number):  # type: ignore[no-untyped-def]
+    """Count a block's evidence against those before it, then let its maxima enter the ring; room has been made."""
+    first = evidence_from(data, mine, its)
+    for channel in range(2):
+        data[head + EVIDENCE + channel] = evidence_with(data, mine, its, head, share, channel, first)
+    if mine[layout.CONFIRMED] == 0:
+        ring, room = its[layout.RING], its[layout.RING_ROOM]
+        mine[layout.BLOCKS] = enter(data, ring, room, mine[layout.BLOCKS], number, head)
+        fit_tails(data, ring, room, ranked_of(mine[layout.BLOCKS], share), head)
+        its[layout.SINCE] = -1
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def _wait(key_hash, number, schedule):  # type: ignore[no-untyped-def]
     """Readings from the trigger of a build to its hand-over: the lag, and the sensor's own part of the spread."""
     return schedule[0] + np.int64(draw(key_hash, number, SPREAD_BUILDS) % np.uint64(schedule[1]))
@@ -119,7 +235,7 @@ def _wait(key_hash, number, schedule):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def score_then_learn(  # type: ignore[no-untyped-def]
-    row, first_event, slots, at, values, classes, hashes, kinds, epsilons, schedule, limits, counts, clock, whole, usual, where,
+    row, first_event, slots, at, values, classes, hashes, kinds, levels, schedule, limits, counts, clock, whole, usual, where,
     data, header,
     score, threshold, p_value, alert, out_seen, needed, unit, reason, hardness, loudness,
     places, numbers, detail, detail_stop, ends,
@@ -130,8 +246,8 @@ def score_then_learn(  # type: ignore[no-untyped-def]
     ----------
     classes
         Place of each reading's class among those with settings of their own; −1 for any other. It counts at a sensor's first reading.
-    kinds, epsilons
-        A row a class, the first for sensors without one: `kinds.table_of`; ε.
+    kinds, levels
+        A row a class, the first for sensors without one: `kinds.table_of`, `kinds.levels_of`.
     schedule
         Lag and spread of hand-overs.
     limits
@@ -170,6 +286,8 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                         data[start + i] = data[its[layout.HISTORY] + i]
                     release(data, header, its[layout.HISTORY], its[layout.ROOM])
                 its[layout.HISTORY], its[layout.ROOM] = start, room
+            if mine[layout.JUDGED] == normal_length - 1 and mine[layout.CENTROIDS] > 0 and not larger_ring(data, header, mine, its):
+                return row, ARENA_FULL
         live_on(clock, at[row], usual[slot])
         mine[layout.HEARD], mine[layout.SILENT] = clock[LIVED], 0
         if silence > 0.0:
@@ -186,7 +304,7 @@ def score_then_learn(  # type: ignore[no-untyped-def]
             mine[layout.LENGTH], mine[layout.NORMAL_LENGTH] = length, normal_length
             mine[layout.NEEDED] = warm_up + _wait(hashes[slot], warm_up, schedule) + mine[layout.WANTED]
         kind, wanted = mine[layout.KIND], mine[layout.WANTED]
-        steps, epsilon = kinds[kind, RUNGS], epsilons[kind]
+        steps, epsilon, share = kinds[kind, RUNGS], levels[kind, EPSILON], levels[kind, EXPECTED]
         out_seen[row] = number
         needed[row] = mine[layout.NEEDED]
         unit[row] = number // normal_length if normal_length > 0 else 0
@@ -206,6 +324,11 @@ def score_then_learn(  # type: ignore[no-untyped-def]
         mine[layout.FILL] += 1
         if mine[layout.CENTROIDS] > 0:
             live, m = its[layout.LIVE], its[layout.MODEL]
+            head = live + 5 * length + 1 + trail_size(normal_length)
+            if number % normal_length == 0:
+                mine[layout.JUDGED] = mine[layout.CONFIRMED] = 0
+                mine[layout.INTERVAL], its[layout.SINCE] = np.int64(usual[slot]), -1
+                data[head + MAXIMUM] = data[head + MAXIMUM + 1] = 0.0
             place = live + number % length
             window = place + 1
             oldest = data[place]
@@ -239,6 +362,9 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                 for i in range(length - length % 4, length):
                     s0 += residuals[i]
                 hardness[row] = np.sqrt((s0 + s1) + (s2 + s3))
+                data[head + MAXIMUM] = max(data[head + MAXIMUM], judged)
+                data[head + MAXIMUM + 1] = max(data[head + MAXIMUM + 1], loud)
+                mine[layout.JUDGED] += 1
                 c, count = its[layout.CALIBRATION], mine[layout.BASE] + mine[layout.HELD]
                 c_loud = c + mine[layout.BASE] + wanted
                 if mine[layout.NEWS] != 0:
@@ -266,14 +392,27 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                     as_high = 1 + end - smaller(data, c, end, judged)
                     as_loud = 1 + count - smaller(data, c_loud, count, loud)
                     threshold[row] = data[c + end - allowed] if allowed > 0 else np.inf
+                    loud_threshold = data[c_loud + count - allowed_loud] if allowed_loud > 0 else np.inf
                     shape_p, loud_p = min(2.0 * as_high / (end + 1), 1.0), min(2.0 * as_loud / (count + 1), 1.0)
+                    level, basis, loud_basis, blocks, loud_blocks = 0.0, PAPER, PAPER, np.int64(0), np.int64(0)
+                    if mine[layout.BLOCKS] > 0 and mine[layout.INTERVAL] > 0 and levels[kind, FALSE_ALARMS] > 0.0:
+                        level = block_level(levels[kind, FALSE_ALARMS], normal_length, mine[layout.INTERVAL])
+                        basis, blocks, p, line = by_blocks(data, mine, its, head, level / 2.0, share, SHAPE, judged)
+                        if basis != PAPER:
+                            shape_p, threshold[row] = min(2.0 * p, 1.0), line
+                        loud_basis, loud_blocks, p, line = by_blocks(data, mine, its, head, level / 2.0, share, AMPLITUDE, loud)
+                        if loud_basis != PAPER:
+                            loud_p, loud_threshold = min(2.0 * p, 1.0), line
                     p_value[row] = min(shape_p, loud_p)
                     for test in (SHAPE, AMPLITUDE):
-                        if (as_high > allowed) if test == SHAPE else (as_loud > allowed_loud):
+                        decides = basis if test == SHAPE else loud_basis
+                        if decides != PAPER:
+                            if (shape_p if test == SHAPE else loud_p) > level:
+                                continue
+                        elif (as_high > allowed) if test == SHAPE else (as_loud > allowed_loud):
                             continue
                         alert[row] = True
                         e, used = ends[0], ends[1]
-                        loud_threshold = data[c_loud + count - allowed_loud] if allowed_loud > 0 else np.inf
                         places[e, ROW], places[e, SLOT], places[e, TEST], places[e, UNIT] = row, slot, test, unit[row]
                         numbers[e, :] = np.nan
                         if test == SHAPE:
@@ -282,16 +421,27 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                         else:
                             places[e, CRITICAL] = as_loud <= promised(count, epsilon / 200.0)
                             numbers[e, SCORE], numbers[e, THRESHOLD], numbers[e, P_VALUE] = loud, loud_threshold, loud_p
+                        gain = np.nan
+                        if decides != PAPER:
+                            gain = evidence_with(data, mine, its, head, share, test, evidence_from(data, mine, its))
+                            numbers[e, E_VALUE], places[e, CRITICAL] = gain, gain * level >= 200.0
                         kept = detail[used : used + width]
                         describe(data, window, m, np.int64(data[m + NEAREST]), length, normal_length, kept)
                         kept[0], kept[1], kept[4], kept[5] = d, threshold[row], data[m + LEVEL], data[m + SPREAD]
                         kept[6], kept[9], kept[10], kept[11] = data[m + FLOOR_AT], hardness[row], p_value[row], number
-                        kept[12] = end if test == SHAPE else count
+                        if decides == PAPER:
+                            kept[12] = end if test == SHAPE else count
+                        else:
+                            kept[12] = blocks if test == SHAPE else loud_blocks
                         kept[13], kept[14], kept[15], kept[16] = loud, loud_threshold, loud_p, shape_p
-                        kept[17], kept[18] = data[trail - 1], epsilon
+                        kept[17], kept[18] = data[trail - 1], epsilon if decides == PAPER else level
+                        kept[19], kept[20], kept[21] = decides, level, levels[kind, FALSE_ALARMS]
+                        kept[22], kept[23], kept[24], kept[25] = mine[layout.INTERVAL] / SECOND, normal_length, gain, levels[kind, LEFT_OUT]
                         kept[STARTED] = data[live + 4 * length + (number + 1) % length]
                         ends[0], ends[1] = e + 1, used + width
                         detail_stop[e] = ends[1]
+                if mine[layout.JUDGED] == normal_length:
+                    end_block(data, mine, its, head, share, unit[row])
                 if mine[layout.HELD] < wanted:
                     insert(data, c, count, judged)
                     insert(data, c_loud, count, loud)

@@ -28,6 +28,8 @@ def put_in_force(state: NormalModelState, slot: int, built: Built, ladder: Seque
         else:
             arena.release(int(its[layout.MODEL]), model_size(length, normal_length, int(whole[layout.CENTROIDS])))
 
+    state.release_ring(slot)  # its scores were another model's
+    whole[layout.JUDGED] = whole[layout.CONFIRMED] = 0
     block, live = built.model.block, int(its[layout.LIVE])
     its[layout.MODEL] = model = arena.store(block)
     whole[layout.CENTROIDS] = built.model.centroids

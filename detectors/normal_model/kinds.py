@@ -24,6 +24,9 @@ FALLBACK = 75  # ℓ of a sensor without a period, if so much is allowed
 
 # A row of the kernel's table: these, then the rungs of the ladder, 0 where there is none.
 OF_LENGTH, OF_NORMAL_LENGTH, OF_CALIBRATION, RUNGS, FIRST_RUNG = range(5)
+# And one of its levels.
+EPSILON, FALSE_ALARMS, EXPECTED, LEFT_OUT = range(4)
+ALERTS, FALSE = "alerts", "false"  # what is promised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,9 @@ class Kind:
     epsilon: float = 0.01
     sample_rate: float = SAMPLE_RATE
     centroids: int = 1
+    false_alarms_per_sensor_day: float = 0.1
+    promise: str = ALERTS
+    expected_anomaly_share: float = 0.0
 
     def __post_init__(self) -> None:
         auto, length = self.auto, self.length
@@ -69,6 +75,13 @@ class Kind:
             raise ValueError(f"sample_rate = {self.sample_rate}: wanted a share in (0, 1]")
         if self.centroids < 1:
             raise ValueError(f"centroids = {self.centroids}: wanted a whole number of at least 1")
+        if not 0.0 <= self.false_alarms_per_sensor_day < np.inf:
+            raise ValueError(f"false_alarms_per_sensor_day = {self.false_alarms_per_sensor_day}: wanted a number a day, 0 for none set")
+        if self.promise not in (ALERTS, FALSE):
+            raise ValueError(f'promise = "{self.promise}": wanted "{ALERTS}" or "{FALSE}"')
+        share = self.expected_anomaly_share
+        if not 0.0 <= share <= 0.5 or (share > 0.0 and self.promise != FALSE):
+            raise ValueError(f'expected_anomaly_share = {share}: wanted a share of at most 0.5, and 0 unless promise is "{FALSE}"')
         for name, value in (("normal_length", 0 if auto else normal_length), ("warm_up", warm_up), ("calibration", calibration)):
             object.__setattr__(self, name, value)
 
@@ -88,10 +101,11 @@ class Kind:
         return (first, *(readings for readings in self.rebuilds if readings > first))
 
     def signature(self) -> dict[str, Any]:
-        """What of it shapes the state: all but ε."""
+        """What of it shapes the state: all but ε and F."""
         return {
             "length": self.length, "normal_length": self.normal_length, "ladder": list(self.ladder), "calibration": self.calibration,
             "sample_rate": self.sample_rate, "centroids": self.centroids,
+            "promise": self.promise, "expected_anomaly_share": self.expected_anomaly_share,
         }  # fmt: skip
 
 
@@ -118,3 +132,10 @@ def table_of(kinds: Sequence[Kind]) -> NDArray[np.int64]:
         row[:FIRST_RUNG] = (0 if kind.auto else int(kind.length), kind.normal_length or 0, kind.calibration or 0, len(kind.ladder))
         row[FIRST_RUNG : FIRST_RUNG + len(kind.ladder)] = kind.ladder
     return table
+
+
+def levels_of(kinds: Sequence[Kind]) -> NDArray[np.float64]:
+    """The kernel's levels, shape (K, 4): ε, F, the share of blocks set aside, whether confirmed ones are left out."""
+    return np.array(
+        [(kind.epsilon, kind.false_alarms_per_sensor_day, kind.expected_anomaly_share, kind.promise == FALSE) for kind in kinds], np.float64
+    )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.normal_model import layout
+from detectors.normal_model.blocks import FIRST_BLOCKS, maxima_of, numbers_of
 from detectors.normal_model.ladder import Known
 from detectors.normal_model.rolling import HEAD, NEAREST, PEAK, SD, centroid_size, describe_windows, model_size
 from detectors.normal_model.silence import NEXT
@@ -21,8 +22,9 @@ from state.snapshot import Section, upgraded
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-VERSION = 2
-_NOWHERE = np.array([-1, 0] + [-1] * (layout.WHERE - 2), np.int64)
+VERSION = 3
+_NOWHERE = np.full(layout.WHERE, -1, np.int64)
+_NOWHERE[[layout.ROOM, layout.RING_ROOM]] = 0
 
 
 def _fresh_clock() -> Ints:
@@ -70,6 +72,13 @@ class NormalModelState:
             self.arena.release(int(its[layout.HISTORY]), int(its[layout.ROOM]))
         its[layout.HISTORY], its[layout.ROOM] = -1, 0
 
+    def release_ring(self, slot: int) -> None:
+        its = self.places["where"][slot]
+        if its[layout.RING_ROOM] > 0:
+            self.arena.release(int(its[layout.RING]), 2 * int(its[layout.RING_ROOM]))
+        its[layout.RING], its[layout.RING_ROOM], its[layout.SINCE] = -1, 0, -1
+        self.rows["whole"][slot, layout.BLOCKS] = 0
+
     def forget(self, slots: Ints) -> None:
         """Give back the blocks of these sensors and clear their rows."""
         arena = self.arena
@@ -77,6 +86,7 @@ class NormalModelState:
             whole, its = self.rows["whole"][slot], self.places["where"][slot]
             length, normal_length = int(whole[layout.LENGTH]), int(whole[layout.NORMAL_LENGTH])
             self.release_history(slot)
+            self.release_ring(slot)
             self.counts[0] -= whole[layout.TASK] != layout.NONE
             if whole[layout.CENTROIDS] > 0:
                 arena.release(int(its[layout.LIVE]), layout.live_size(length, normal_length))
@@ -94,6 +104,7 @@ def freeze(state: NormalModelState) -> dict[str, Section]:
     state.fit()
     order = state.keys.order()
     parts: dict[str, list[Floats]] = {name: [np.zeros(0)] for name in ("histories", "rings", "models", "conformal")}
+    maxima, units = [np.zeros(0, np.float32)], [np.zeros(0, np.uint32)]
     data = state.arena.data
     for slot in order.tolist():
         whole, its = state.rows["whole"][slot], state.places["where"][slot]
@@ -112,10 +123,16 @@ def freeze(state: NormalModelState) -> dict[str, Section]:
         base, held, conformal = int(whole[layout.BASE]), int(whole[layout.HELD]), int(its[layout.CALIBRATION])
         loud = conformal + base + int(whole[layout.WANTED])
         parts["conformal"] += [data[conformal : conformal + base + held], data[loud : loud + base + held]]
+        for channel in range(2):
+            ring = data, int(its[layout.RING]), int(its[layout.RING_ROOM]), channel
+            maxima.append(maxima_of(*ring)[: whole[layout.BLOCKS]])
+            units.append(numbers_of(*ring)[: whole[layout.BLOCKS]])
         for place, centroids, live_model in _models(whole, its):
             parts["models"] += _model_parts(data, place, centroids, length, normal_length, live_model)
     arrays = (
-        state.rows.freeze(order) | {name: np.concatenate(found) for name, found in parts.items()} | {"clock": state.clock[:NEXT].copy()}
+        state.rows.freeze(order)
+        | {name: np.concatenate(found) for name, found in parts.items()}
+        | {"maxima": np.concatenate(maxima), "units": np.concatenate(units), "clock": state.clock[:NEXT].copy()}
     )
     return {"normal_model.keys": Section(1, state.keys.freeze()), "normal_model": Section(VERSION, arrays)}
 
@@ -124,6 +141,7 @@ def thaw(sections: Mapping[str, Section], key_limit: int) -> NormalModelState:
     """Return the state of frozen sections."""
     arrays: dict[str, NDArray[Any]] = dict(upgraded("normal_model", sections["normal_model"], VERSION, {}).arrays)
     histories, rings, models, conformal = (_Reader(arrays.pop(name)) for name in ("histories", "rings", "models", "conformal"))
+    maxima, units = _Reader(arrays.pop("maxima")), _Reader(arrays.pop("units"))
     state = NormalModelState(KeyIndex.thaw(dict(sections["normal_model.keys"].arrays), key_limit))
     state.clock[:NEXT] = arrays.pop("clock")
     state.rows.thaw(arrays)
@@ -148,6 +166,13 @@ def thaw(sections: Mapping[str, Section], key_limit: int) -> NormalModelState:
         its[layout.CALIBRATION] = arena.allocate(2 * (base + wanted))
         _put(arena, int(its[layout.CALIBRATION]), conformal.take(base + held))
         _put(arena, int(its[layout.CALIBRATION]) + base + wanted, conformal.take(base + held))
+        blocks = int(whole[layout.BLOCKS])
+        if blocks > 0:
+            its[layout.RING_ROOM] = room = max(int(block_size(blocks)), FIRST_BLOCKS)
+            its[layout.RING] = ring = arena.allocate(2 * room)
+            for channel in range(2):
+                maxima_of(arena.data, ring, room, channel)[:blocks] = maxima.take(blocks)
+                numbers_of(arena.data, ring, room, channel)[:blocks] = units.take(blocks)
         thawed = [
             _thaw_model(arena, models, centroids, length, normal_length, live_model) for _, centroids, live_model in _models(whole, its)
         ]

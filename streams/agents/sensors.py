@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from config.settings import Sensors, Settings
+from detectors.normal_model.budget import PAPERS_RULE
 from detectors.normal_model.detector import NormalModelDetector
 from streams.alerts import Promise
 from streams.definitions import Definition
@@ -30,7 +31,7 @@ def define(settings: Settings) -> Definition:
             words=f"{100 * own.epsilon:.4g} % of readings",
             budget={"epsilon": own.epsilon},
             unit="reading",
-            guarantee="at most epsilon of normal readings, if they are exchangeable with the readings that the threshold was drawn from",
+            guarantee=PAPERS_RULE,
             basis="paper",
         ),
         rate=own.epsilon,
