@@ -16,8 +16,9 @@ Whole records, ℓ = 75, blocks of 225 readings, five starts (0, 613, 1709, 2903
 twenty blocks (ε_b = 5 %), `promise = "false"`; blocks that touch a label are confirmed as anomalies as soon as they end, and are in
 neither ring nor count. Counted from where the third model's ring can serve the budget. The five starts of a record share its readings:
 the interval, which takes all blocks as independent, is narrower than it may be. Distinct recall: labelled segments with an alarm whose
-subsequence touches them. That ranks look at the latest 39 blocks only was settled on these records: among all blocks of the ring 4.2, 15.1
-and 4.5 % of the clean blocks alarm, since 805 drifts; no other record was tried. All of it comes out of `make papers PAPER=sensor_budgets ARGS=--write`.
+subsequence touches them. That ranks look at the latest 39 blocks only was settled on these records: among all blocks of the ring 4.2,
+15.1 and 4.5 % of the clean blocks alarm, since 805 drifts; no other record was tried. All of it comes out of
+`make papers PAPER=sensor_budgets ARGS=--write`.
 """
 
 
