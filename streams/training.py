@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from detectors.aggregation import model as versions
-from detectors.aggregation.features import FEATURES, MERCHANT_DAYS
+from detectors.aggregation.features import FEATURES, MERCHANT_DAYS, logarithmic
 from detectors.aggregation.logistic import OnlineLogistic
 from detectors.aggregation.recalibration import Recalibration
 from detectors.aggregation.shares import MerchantShares
@@ -153,7 +153,7 @@ class Trainer:
         if relabel_hours < 0:
             raise ValueError(f"relabel_hours = {relabel_hours}: wanted 0 or more")
         self.names, self.delay_hours, self.relabel_hours = tuple(names), delay_hours, relabel_hours
-        self.model, self.recalibration = OnlineLogistic(len(self.names), rate, clip), Recalibration()
+        self.model, self.recalibration = OnlineLogistic(len(self.names), rate, clip, logarithmic(self.names)), Recalibration()
         self.shares, self.labels = MerchantShares(days), Labels()
         self.scoreboard = Scoreboard({name: make() for name, make in (challengers or {}).items()}, self.names)
         self.learned = self.frauds = self.lost = 0

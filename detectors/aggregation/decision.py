@@ -26,12 +26,14 @@ RULE, DECISION = range(2)
 
 def no_model(features: int) -> ActingModel:
     """What is applied while no version has been adopted: it is never asked."""
-    return ActingModel(-1, 0, 0, np.zeros(features), np.zeros(features), np.zeros(features + 1), 1.0, np.zeros(BINS))
+    return ActingModel(
+        -1, 0, 0, np.zeros(features, np.bool_), np.zeros(features), np.zeros(features), np.zeros(features + 1), 1.0, np.zeros(BINS)
+    )
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def decide_each(  # type: ignore[no-untyped-def]
-    at, amount, vectors, floats, integers, terms, version, frauds, mean, inverse, weights, clip, curve, pace, head, said, decided
+    at, amount, vectors, floats, integers, terms, version, frauds, logs, mean, inverse, weights, clip, curve, pace, head, said, decided
 ):
     """Fill said (n, 2) and decided (n, 2); a transaction without a verdict falls under no rule.
 
@@ -42,7 +44,7 @@ def decide_each(  # type: ignore[no-untyped-def]
     terms
         ε; the cost of a review, what a missed fraud loses outright and the share of its amount that it loses besides, all in the unit
         of the first; alerts a day (0: no cap).
-    version, frauds, mean, inverse, weights, clip, curve
+    version, frauds, logs, mean, inverse, weights, clip, curve
         The `ActingModel`; version −1: none.
     pace, head
         The policy's memory of the last day.
@@ -55,7 +57,7 @@ def decide_each(  # type: ignore[no-untyped-def]
             decided[row, RULE] = NO_RULE
             continue
         if version >= 0:
-            said[row, PROBABILITY] = recalibrated(curve, logit_of(vectors[row], mean, inverse, weights, clip))
+            said[row, PROBABILITY] = recalibrated(curve, logit_of(vectors[row], logs, mean, inverse, weights, clip))
             said[row, LOSS] = expected_loss(said[row, PROBABILITY], float(amount[row]), terms[FRAUD_LOSS], terms[FRAUD_LOSS_SHARE])
         promised = priority(rule, said[row, LOSS], terms[REVIEW_COST], floats[row, SCORE], floats[row, P_VALUE], terms[EPSILON])
         decided[row, RULE] = rule

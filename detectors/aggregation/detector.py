@@ -257,8 +257,8 @@ class AggregationDetector:
         said, decided = np.empty((n, 2)), np.zeros((n, 2), np.int64)
         model = state.model
         decide_each(
-            columns.at, fields["amount"], vectors, floats, integers, self._terms, model.version, model.frauds, model.mean, model.inverse,
-            model.weights, model.clip, model.curve, state.pace, state.head, said, decided,
+            columns.at, fields["amount"], vectors, floats, integers, self._terms, model.version, model.frauds, model.logs, model.mean,
+            model.inverse, model.weights, model.clip, model.curve, state.pace, state.head, said, decided,
         )  # fmt: skip
         return self._verdicts(columns, model, vectors, floats, integers, said, decided)
 
@@ -353,7 +353,7 @@ class AggregationDetector:
             "aggregation": Section(_VERSION, arrays),
             "aggregation.population": Section(1, state.population.freeze()),
             "aggregation.shares": Section(1, shares),
-            "aggregation.model": Section(1, state.model.arrays()),
+            "aggregation.model": Section(2, state.model.arrays()),
         }
 
     def thaw(self, sections: Mapping[str, Section]) -> CardsState:
@@ -368,7 +368,7 @@ class AggregationDetector:
         state.windows.thaw(arrays)
         state.population.thaw(upgraded("aggregation.population", sections["aggregation.population"], 1, {}).arrays)
         state.shares = KnownShares(int(shares["hour"][0]), shares["merchants"].astype(np.int64), shares["shares"].astype(np.float64))
-        state.model = models.ActingModel.of_arrays(upgraded("aggregation.model", sections["aggregation.model"], 1, {}).arrays)
+        state.model = models.ActingModel.of_arrays(upgraded("aggregation.model", sections["aggregation.model"], 2, {1: _plain}).arrays)
         return state
 
     def state_signature(self) -> dict[str, Any]:
@@ -394,3 +394,8 @@ class AggregationDetector:
         kept = SlidingWindows if self.aggregates == "exact" else TiledWindows
         windows = kept([days * DAY for days in self.windows], groups, self.ring_limit)
         return CardsState(keys, windows, Population(self.mode_slots, groups), len(self.features), scores)
+
+
+def _plain(section: Section) -> Section:
+    """Version 1 of a model: no feature entered as its logarithm."""
+    return Section(2, {**section.arrays, "logs": np.zeros(len(section.arrays["mean"]), np.int64)}, section.meta)

@@ -79,3 +79,13 @@ def feature_names(windows: Sequence[int] = DEFAULT_WINDOWS, modes: Sequence[str]
 
 
 FEATURES = feature_names()
+_LOGARITHMIC = {"n", "sa", "tg", "txgap", "mean", "cond"}
+
+
+def logarithmic(names: Sequence[str]) -> tuple[bool, ...]:
+    """Which features a linear model takes as sign(x)·ln(1 + |x|): the windows' counts and sums, which have no upper end.
+
+    >>> logarithmic(("amount", "sa_7d", "cond_big_7d", "own_mean"))
+    (False, True, True, False)
+    """
+    return tuple(name.partition("_")[0] in _LOGARITHMIC for name in names)

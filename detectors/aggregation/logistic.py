@@ -1,7 +1,8 @@
 """Online logistic regression: running standardisation, then one step down the log loss with a rate for each weight.
 
 One vector after another, in the order in which they are given; nothing is shuffled, drawn or done in parallel, so that the same
-vectors in the same order give the same model to the last bit. For a vector x with outcome y in {0, 1}:
+vectors in the same order give the same model to the last bit. Features without an upper end may enter as sign(x)·ln(1 + |x|) (see
+`features.logarithmic`). For a vector x with outcome y in {0, 1}:
 
 1. the moments of every feature take x in (Welford), z_f = (x_f − mean_f) / deviation_f, held within ±`clip`; z of the intercept is 1;
 2. p = σ(w·z), and the gradient of −log P(y) is g_f = (p − y)·z_f;
@@ -15,6 +16,7 @@ rate. A deviation of 0 gives z = 0, and so does what is not finite; it counts as
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numba import njit
@@ -34,6 +36,12 @@ def sigma(logit):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
+def scaled(x, logarithmic):  # type: ignore[no-untyped-def]
+    """The feature as it enters the model."""
+    return math.copysign(math.log1p(abs(x)), x) if logarithmic else x
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def standardised(x, mean, inverse, clip):  # type: ignore[no-untyped-def]
     """z of one feature; `inverse` is one over its deviation, 0 where it never varied."""
     if not math.isfinite(x):
@@ -48,31 +56,31 @@ def inverse_deviation(squares, count):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def logit_of(x, mean, inverse, weights, clip):  # type: ignore[no-untyped-def]
+def logit_of(x, logs, mean, inverse, weights, clip):  # type: ignore[no-untyped-def]
     """w·z of a vector x of F features; `weights` has F + 1, the intercept last. Features are added in their order."""
     total = weights[len(x)]
     for f in range(len(x)):
-        total += weights[f] * standardised(x[f], mean[f], inverse[f], clip)
+        total += weights[f] * standardised(scaled(x[f], logs[f]), mean[f], inverse[f], clip)
     return total
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def contributions(x, mean, inverse, weights, clip):  # type: ignore[no-untyped-def]
+def contributions(x, logs, mean, inverse, weights, clip):  # type: ignore[no-untyped-def]
     """w_f·z_f of each feature: what it adds to the logit, shape (F,)."""
     out = np.empty(len(x))
     for f in range(len(x)):
-        out[f] = weights[f] * standardised(x[f], mean[f], inverse[f], clip)
+        out[f] = weights[f] * standardised(scaled(x[f], logs[f]), mean[f], inverse[f], clip)
     return out
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def learn(vectors, fraud, count, mean, squares, weights, gradients, rate, clip, logits):  # type: ignore[no-untyped-def]
+def learn(vectors, logs, fraud, count, mean, squares, weights, gradients, rate, clip, logits):  # type: ignore[no-untyped-def]
     """Predict each vector, then learn it; return how many have been learned in all.
 
     Parameters
     ----------
-    vectors, fraud
-        Shapes (n, F) and (n,): features, and outcomes 0 or 1.
+    vectors, logs, fraud
+        Shapes (n, F), (F,) and (n,): features, which of them enter as logarithms, and outcomes 0 or 1.
     count, mean, squares
         Vectors learned before; mean and sum of squared deviations of each feature, shape (F,).
     weights, gradients
@@ -87,16 +95,17 @@ def learn(vectors, fraud, count, mean, squares, weights, gradients, rate, clip, 
         inverse[f] = inverse_deviation(squares[f], count)
     for row in range(len(vectors)):
         x = vectors[row]
-        logits[row] = logit_of(x, mean, inverse, weights, clip)
+        logits[row] = logit_of(x, logs, mean, inverse, weights, clip)
         count += 1
         total = weights[features]
         for f in range(features):
-            off = x[f] - mean[f]
+            value = scaled(x[f], logs[f])
+            off = value - mean[f]
             if math.isfinite(off):
                 mean[f] += off / count
-                squares[f] += off * (x[f] - mean[f])
+                squares[f] += off * (value - mean[f])
             inverse[f] = inverse_deviation(squares[f], count)
-            z[f] = standardised(x[f], mean[f], inverse[f], clip)
+            z[f] = standardised(value, mean[f], inverse[f], clip)
             total += weights[f] * z[f]
         z[features] = 1.0
         descend(z, sigma(total) - fraud[row], weights, gradients, rate)
@@ -113,7 +122,7 @@ def descend(z, error, weights, gradients, rate):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def correct(vectors, after, count, mean, squares, weights, gradients, rate, clip):  # type: ignore[no-untyped-def]
+def correct(vectors, logs, after, count, mean, squares, weights, gradients, rate, clip):  # type: ignore[no-untyped-def]
     """Step towards outcomes that were learned as something else; the vectors count once, so moments stay as they are.
 
     The gradient of the log loss is (p − y)·z, so what was learned and what should have been differ by (before − after)·z, whatever
@@ -125,7 +134,7 @@ def correct(vectors, after, count, mean, squares, weights, gradients, rate, clip
     for row in range(len(vectors)):
         total = weights[features]
         for f in range(features):
-            z[f] = standardised(vectors[row, f], mean[f], inverse_deviation(squares[f], count), clip)
+            z[f] = standardised(scaled(vectors[row, f], logs[f]), mean[f], inverse_deviation(squares[f], count), clip)
             total += weights[f] * z[f]
         descend(z, sigma(total) - after[row], weights, gradients, rate)
 
@@ -141,6 +150,8 @@ class OnlineLogistic:
         η: the first step of each weight; later ones shrink with the gradients that it has seen.
     clip
         The most deviations that a feature may lie from its mean: one absurd amount must not decide alone.
+    logs
+        Which features enter as logarithms; none if not given.
 
     Examples
     --------
@@ -151,11 +162,12 @@ class OnlineLogistic:
     [0.02, 0.98]
     """
 
-    def __init__(self, features: int, rate: float = 0.2, clip: float = 20.0) -> None:
+    def __init__(self, features: int, rate: float = 0.2, clip: float = 20.0, logs: Sequence[bool] | None = None) -> None:
         for name, value in (("rate", rate), ("clip", clip)):
             if not 0.0 < value < math.inf:
                 raise ValueError(f"{name} = {value}: wanted a number above 0")
         self.rate, self.clip = float(rate), float(clip)
+        self.logs = np.zeros(features, np.bool_) if logs is None else np.array(logs, np.bool_)
         self.count = 0
         self.mean, self.squares = np.zeros(features), np.zeros(features)
         self.weights, self.gradients = np.zeros(features + 1), np.full(features + 1, LEAST_SQUARES)
@@ -170,7 +182,7 @@ class OnlineLogistic:
         logits = np.empty(len(vectors))
         self.count = int(
             learn(
-                np.ascontiguousarray(vectors, np.float64), np.asarray(fraud, np.int64), self.count, self.mean, self.squares,
+                np.ascontiguousarray(vectors, np.float64), self.logs, np.asarray(fraud, np.int64), self.count, self.mean, self.squares,
                 self.weights, self.gradients, self.rate, self.clip, logits,
             )
         )  # fmt: skip
@@ -179,14 +191,14 @@ class OnlineLogistic:
     def correct(self, vectors: Floats, after: np.ndarray) -> None:
         """Make up for vectors whose outcome was learned as something else and is `after`."""
         correct(
-            np.ascontiguousarray(vectors, np.float64), np.asarray(after, np.int64), self.count,
+            np.ascontiguousarray(vectors, np.float64), self.logs, np.asarray(after, np.int64), self.count,
             self.mean, self.squares, self.weights, self.gradients, self.rate, self.clip,
         )  # fmt: skip
 
     def logits(self, vectors: Floats) -> Floats:
         """w·z of vectors, shape (n, F)."""
         inverse = self.inverse
-        return np.array([logit_of(x, self.mean, inverse, self.weights, self.clip) for x in vectors])
+        return np.array([logit_of(x, self.logs, self.mean, inverse, self.weights, self.clip) for x in vectors])
 
     def probability(self, vectors: Floats) -> Floats:
         """σ(w·z), before recalibration."""

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from detectors.aggregation.features import logarithmic
 from detectors.aggregation.logistic import OnlineLogistic, contributions, logit_of
 from detectors.aggregation.recalibration import BINS, Recalibration, recalibrated
-from detectors.protocol import Floats
+from detectors.protocol import Bools, Floats
 
-FORMAT, KIND = 1, "logistic"
+FORMAT, KIND = 2, "logistic"
 
 
 class ModelRefused(ValueError):
@@ -34,13 +35,14 @@ class ActingModel:
         The hour of event time at which it was made, hours since 1970: it stands on every alert.
     learned, frauds
         Matured transactions that it has learned, each once, and how many of them were frauds.
-    mean, inverse, weights, curve
-        Shapes (F,), (F,), (F + 1,), (BINS,): see `logistic.logit_of` and `recalibration.recalibrated`.
+    logs, mean, inverse, weights, curve
+        Shapes (F,), (F,), (F,), (F + 1,), (BINS,): see `logistic.logit_of` and `recalibration.recalibrated`.
     """
 
     version: int
     learned: int
     frauds: int
+    logs: Bools
     mean: Floats
     inverse: Floats
     weights: Floats
@@ -49,17 +51,18 @@ class ActingModel:
 
     def probability(self, vector: Floats) -> float:
         """The recalibrated probability that a transaction is a fraud."""
-        return float(recalibrated(self.curve, logit_of(vector, self.mean, self.inverse, self.weights, self.clip)))
+        return float(recalibrated(self.curve, logit_of(vector, self.logs, self.mean, self.inverse, self.weights, self.clip)))
 
     def contributions(self, vector: Floats) -> Floats:
         """What each feature adds to the logit, shape (F,); with the intercept they sum up to it."""
-        return np.asarray(contributions(vector, self.mean, self.inverse, self.weights, self.clip))
+        return np.asarray(contributions(vector, self.logs, self.mean, self.inverse, self.weights, self.clip))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What a frozen state keeps of it."""
         head = np.array([self.version, self.learned, self.frauds], np.int64)
         return {
             "head": head,
+            "logs": self.logs.astype(np.int64),
             "mean": self.mean,
             "inverse": self.inverse,
             "weights": np.append(self.weights, self.clip),
@@ -72,7 +75,8 @@ class ActingModel:
         version, learned, frauds = (int(value) for value in arrays["head"])
         weights = np.array(arrays["weights"], np.float64)
         mean, inverse, curve = (np.array(arrays[name], np.float64) for name in ("mean", "inverse", "curve"))
-        return cls(version, learned, frauds, mean, inverse, weights[:-1].copy(), float(weights[-1]), curve)
+        logs = np.array(arrays["logs"]) > 0
+        return cls(version, learned, frauds, logs, mean, inverse, weights[:-1].copy(), float(weights[-1]), curve)
 
 
 def record(
@@ -109,7 +113,7 @@ def learner(found: Mapping[str, Any], names: Sequence[str]) -> tuple[OnlineLogis
         It is none of ours, or of other features.
     """
     _check(found, names)
-    model = OnlineLogistic(len(names), found["rate"], found["clip"])
+    model = OnlineLogistic(len(names), found["rate"], found["clip"], logarithmic(names))
     model.count = found["count"]
     model.mean, model.squares = _numbers(found, "mean", len(names)), _numbers(found, "squares", len(names))
     model.weights, model.gradients = _numbers(found, "weights", len(names) + 1), _numbers(found, "gradients", len(names) + 1)
@@ -128,7 +132,9 @@ def acting(found: Mapping[str, Any], names: Sequence[str]) -> ActingModel:
     """
     model, _ = learner(found, names)
     curve = _numbers(found, "curve", BINS)
-    return ActingModel(found["version"], found["learned"], found["frauds"], model.mean, model.inverse, model.weights, model.clip, curve)
+    return ActingModel(
+        found["version"], found["learned"], found["frauds"], model.logs, model.mean, model.inverse, model.weights, model.clip, curve
+    )  # fmt: skip
 
 
 def _check(found: Mapping[str, Any], names: Sequence[str]) -> None:

@@ -131,3 +131,16 @@ def test_bad_settings_are_refused_by_name():
         OnlineLogistic(2, rate=0)
     with pytest.raises(ValueError, match="clip"):
         OnlineLogistic(2, clip=math.inf)
+
+
+def test_a_feature_that_enters_as_its_logarithm_is_learned_as_one():
+    rng = np.random.default_rng(2)
+    x = np.round(rng.normal(0.0, 1_000.0, (400, 2)))
+    y = (x[:, 0] > 500.0).astype(int)
+    plain, own = OnlineLogistic(2), OnlineLogistic(2, logs=(True, False))
+    entered = np.column_stack([[math.copysign(math.log1p(abs(value)), value) for value in x[:, 0]], x[:, 1]])
+    reference, computed = plain.learn(entered, y), own.learn(x, y)
+    assert computed == pytest.approx(reference, rel=1e-9, abs=1e-9)
+    plain.correct(entered[:5], 1 - y[:5])
+    own.correct(x[:5], 1 - y[:5])
+    assert own.logits(x[:50]) == pytest.approx(plain.logits(entered[:50]), rel=1e-9, abs=1e-9)

@@ -61,8 +61,8 @@ def test_a_version_of_other_features_is_refused_by_name(made):
         versions.acting(record, ("amount", "gap", "age"))
     with pytest.raises(ModelRefused, match="another order"):
         versions.acting(record, ("gap", "amount", "share"))
-    with pytest.raises(ModelRefused, match="format 2"):
-        versions.acting({**record, "format": 2}, NAMES)
+    with pytest.raises(ModelRefused, match="format 3"):
+        versions.acting({**record, "format": 3}, NAMES)
     with pytest.raises(ModelRefused, match="weights"):
         versions.acting({**record, "weights": [1.0]}, NAMES)
     with pytest.raises(ModelRefused, match="finite"):
