@@ -112,8 +112,8 @@ def bars(name: str, found: list[Found], raw: list[float]) -> dict[str, bool]:
 
 STANDING_STILL = (
     "As it comes, nine in ten of the channels are not within 3.5–6.5 %: those that stand still cannot spend their budget but by chance, "
-    "since an error that has been there before is no reason to alert. The others above it change at once, and for good, near the end of "
-    "their test: the level, which acts no lower than ε/4, has no time left to make up for it."
+    "since an error that has been there before is no reason to alert. The others, above it, change at once and for good: the "
+    "level, which acts no lower than ε/4, has too few windows left to make up for what the change cost."
 )
 
 
