@@ -13,6 +13,7 @@ newest record, reads again from there what the shares and late labels need, and 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,9 @@ from streams.transport.tail import Logs
 
 LOOK = 0.2  # seconds between two looks at whether it is still ours
 AT_ONCE = 1_000  # records that may wait in memory
+AHEAD = 32  # records of the score log that are read in one go,
+KEPT = 96  # and how many are remembered: neighbouring hours share records
+STRIDE = 168  # hours of event time after which a version is published, at the latest: who catches up must not lose all of it by a crash
 
 
 class _Times(msgspec.Struct):
@@ -115,6 +119,7 @@ class Training:
         self.labels_next: dict[int, int] = {}
         self._refuse, self._future = refuse, int(future * 1e6)
         self._hour: int | None = None  # the last that was learned at
+        self._rows_of: OrderedDict[tuple[int, int], Rows | None] = OrderedDict()  # by partition and offset: the latest that were read
 
     async def resume(self, record: dict[str, Any], partitions: int) -> None:
         """Go on from what was published last: all that it had read teaches again what is not in it.
@@ -167,6 +172,7 @@ class Training:
         now = self.index.stream_hour(self.trainer.delay_hours)
         if now is None or (self._hour is not None and now <= self._hour):
             return None
+        now = min(now, STRIDE + (self._hour if self._hour is not None else min(self.index.places, default=now)))
         found = await self._learn_to(now)
         if not found:
             return None
@@ -195,12 +201,24 @@ class Training:
         parts = []
         for hour in hours:
             for partition, (first, last) in sorted(self.index.places.get(hour, {}).items()):
-                async for record in _until(self.logs, self.scores, partition, first, last + 1):
-                    told = msgspec.json.decode(record.value or b"{}")
-                    if all(name in told for name in self.trainer.names):  # else made under other settings
-                        rows = Rows.of_record(told, self.trainer.names)
+                for offset in range(first, last + 1):
+                    rows = await self._record(partition, offset)
+                    if rows is not None:
                         parts.append(rows.take(rows.at // HOUR == hour))
         return Rows.join(parts, len(self.trainer.names))
+
+    async def _record(self, partition: int, offset: int) -> Rows | None:
+        """The rows of one record of the score log; None where there is none any more, or it was made under other settings."""
+        if (partition, offset) not in self._rows_of:
+            end = min(offset + AHEAD, self.index.next.get(partition, offset + 1))
+            self._rows_of |= dict.fromkeys((partition, each) for each in range(offset, max(end, offset + 1)))
+            async for record in _until(self.logs, self.scores, partition, offset, end):
+                told = msgspec.json.decode(record.value or b"{}")
+                if all(name in told for name in self.trainer.names):
+                    self._rows_of[partition, record.offset] = Rows.of_record(told, self.trainer.names)
+            while len(self._rows_of) > KEPT:
+                self._rows_of.popitem(last=False)
+        return self._rows_of[partition, offset]
 
 
 async def keep_training(
