@@ -249,7 +249,8 @@ class NormalModelDetector:
             stretch = state.arena.data[start : start + size].copy()
             many = int(whole[layout.CENTROIDS])
             known = [state.known(int(its[layout.MODEL]), many, length, normal_length)] if many > 0 else []
-            first = int(whole[layout.SEEN] - whole[layout.KEPT])
+            kept = state.arena.data[start : start + int(whole[layout.KEPT])]
+            first = int(whole[layout.SEEN] - np.count_nonzero(~np.isnan(kept)))
             kind = self.kinds[whole[layout.KIND]]
             recipe = Recipe(length, normal_length, kind.sample_rate, kind.centroids, MOST_RANKED - int(whole[layout.WANTED]), kind.longest)
             seed = {"first": first, "key_hash": int(state.keys.hashes[slot]), "triggered": int(whole[layout.TRIGGERED])}

@@ -276,7 +276,7 @@ def score_then_learn(  # type: ignore[no-untyped-def]
         if finite and fresh:
             if mine[layout.TASK] != layout.NONE and number == mine[layout.DUE]:
                 return row, slot
-            if mine[layout.KEPT] == its[layout.ROOM]:  # room first: whoever comes again after growing must find nothing changed
+            if mine[layout.KEPT] + 2 > its[layout.ROOM]:  # room first: whoever comes again after growing must find nothing changed
                 room = block_size(max(2 * mine[layout.KEPT], FIRST_HISTORY))
                 start = allocate(data, header, room)
                 if start == NO_ROOM:
@@ -289,6 +289,8 @@ def score_then_learn(  # type: ignore[no-untyped-def]
             if mine[layout.JUDGED] == normal_length - 1 and mine[layout.CENTROIDS] > 0 and not larger_ring(data, header, mine, its):
                 return row, ARENA_FULL
         live_on(clock, at[row], usual[slot])
+        if mine[layout.SILENT] == 1:  # it may fall silent again, even if nothing that comes from it can be read
+            clock[NEXT] = min(clock[NEXT], silent_from(clock[LIVED], usual[slot], silence))
         mine[layout.HEARD], mine[layout.SILENT] = clock[LIVED], 0
         if silence > 0.0:
             if clock[LIVED] >= clock[NEXT] and not tell_silence(
@@ -461,6 +463,9 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                     if mine[layout.TRAILED] >= size:
                         data[trail - 1] = excess(data[trail : trail + size], data[m + USUAL_DISTANCE], data[m + LINE])
         if mine[layout.RUNG] < steps or mine[layout.PAGE] > 0 or mine[layout.TASK] != layout.NONE:
+            if mine[layout.FILL] == 1 and mine[layout.KEPT] > 0:
+                data[its[layout.HISTORY] + mine[layout.KEPT]] = np.nan  # a seam: what stands on either side did not follow each other
+                mine[layout.KEPT] += 1
             data[its[layout.HISTORY] + mine[layout.KEPT]] = x
             mine[layout.KEPT] += 1
         elif mine[layout.KEPT] > 0:

@@ -62,8 +62,9 @@ def _begin(state: NormalModelState, slot: int) -> None:
     length, seen = int(whole[layout.LENGTH]), int(whole[layout.SEEN])
     its[layout.LIVE] = live = arena.allocate(layout.live_size(length, int(whole[layout.NORMAL_LENGTH])))
     arena.data[live : live + layout.live_size(length, int(whole[layout.NORMAL_LENGTH]))] = 0.0
-    end = int(its[layout.HISTORY] + whole[layout.KEPT])
-    ring = np.roll(arena.data[end - length : end], seen % length)
+    start = int(its[layout.HISTORY])
+    history = arena.data[start : start + int(whole[layout.KEPT])]
+    ring = np.roll(history[~np.isnan(history)][-length:], seen % length)
     arena.data[live : live + length] = arena.data[live + length : live + 2 * length] = ring
 
 

@@ -111,14 +111,16 @@ def climb(stretch: Floats, recipe: Recipe, known: Sequence[Known], *, first: int
     Parameters
     ----------
     stretch
-        The regime's readings so far, shape (n,).
+        The regime's readings so far, shape (n,), with a NaN wherever two did not follow each other.
     known
         The model in force; empty before the first.
     first
         The sensor's own number of the first of them.
     """
     if recipe.length == 0:
-        length = propose_length(stretch, min(SHORTEST, recipe.longest), recipe.longest).length or min(FALLBACK, recipe.longest)
+        length = propose_length(stretch[~np.isnan(stretch)], min(SHORTEST, recipe.longest), recipe.longest).length or min(
+            FALLBACK, recipe.longest
+        )
         recipe = replace(recipe, length=length, normal_length=NORMAL_LENGTHS * length)
     found, distances = _built(stretch, recipe, first, key_hash)
     tried = np.nan
@@ -127,7 +129,7 @@ def climb(stretch: Floats, recipe: Recipe, known: Sequence[Known], *, first: int
         tried = float(np.median(others))
         if tried <= np.median(distances):
             found, distances = Known(in_force.block.copy(), in_force.centroids), others
-    _usual(found, distances, recipe)
+    _usual(found, distances, len(stretch), recipe)
     return _handed_over(stretch, recipe, found, distances, -1, tried, triggered)
 
 
@@ -144,8 +146,25 @@ def change(stretch: Floats, recipe: Recipe, known: Sequence[Known], *, first: in
         found = Known(known[1 + best].block.copy(), known[1 + best].centroids)
         return _handed_over(stretch, recipe, found, joined[1 + best], best, tried, triggered)
     found, distances = _built(stretch, recipe, first, key_hash)
-    _usual(found, distances, recipe)
+    _usual(found, distances, len(stretch), recipe)
     return _handed_over(stretch, recipe, found, distances, -1, tried, triggered)
+
+
+def seamless(stretch: Floats, length: int) -> tuple[Floats, NDArray[np.bool_]]:
+    """The readings of a stretch without the NaNs between them, and which of their subsequences reach over none.
+
+    Where fewer than ℓ of these do, all count: a model of torn pieces is better than none.
+
+    >>> seamless(np.array([1.0, 2.0, np.nan, 3.0, 4.0, 5.0]), 2)
+    (array([1., 2., 3., 4., 5.]), array([ True, False,  True,  True]))
+    """
+    seams = np.isnan(stretch)
+    readings = stretch[~seams]
+    torn = np.zeros(len(readings), np.int64)
+    torn[(np.flatnonzero(seams) - np.arange(np.count_nonzero(seams)))] = 1  # the first reading behind each seam
+    before = np.cumsum(torn)
+    whole = before[length - 1 :] == before[: len(readings) - length + 1]
+    return readings, whole if np.count_nonzero(whole) >= length else np.ones_like(whole)
 
 
 def thinning(count: int, most: int) -> NDArray[np.int64]:
@@ -156,31 +175,33 @@ def thinning(count: int, most: int) -> NDArray[np.int64]:
 
 
 def _built(stretch: Floats, recipe: Recipe, first: int, key_hash: int) -> tuple[Known, Floats]:
-    number = first + len(stretch)
+    readings, whole = seamless(stretch, recipe.length)
+    number = first + len(readings)
     model = build_normal_model(
-        stretch, length=recipe.length, normal_length=recipe.normal_length, sample_rate=recipe.sample_rate, key_hash=key_hash, number=number
+        readings, length=recipe.length, normal_length=recipe.normal_length, sample_rate=recipe.sample_rate, key_hash=key_hash, number=number
     ).most_normal(recipe.centroids)
     block = model_block(model, recipe.length)
     block[BUILT_FROM], block[BUILT_TO] = first, number
-    return Known(block, len(model.centroids)), join_distances(stretch, model, recipe.length)
+    return Known(block, len(model.centroids)), join_distances(readings, model, recipe.length)[whole]
 
 
 def _joined(stretch: Floats, recipe: Recipe, model: Known) -> Floats:
-    whole = model_of_block(model.block, model.centroids, recipe.length, recipe.normal_length)
-    return join_distances(stretch, whole, recipe.length)
+    readings, whole = seamless(stretch, recipe.length)
+    return join_distances(readings, model_of_block(model.block, model.centroids, recipe.length, recipe.normal_length), recipe.length)[whole]
 
 
-def _usual(model: Known, distances: Floats, recipe: Recipe) -> None:
+def _usual(model: Known, distances: Floats, size: int, recipe: Recipe) -> None:
     """Note on how many readings of its regime the model stands, how far they usually are, and so which are far."""
     usual = float(np.median(distances))
-    model.block[CLIMBED] = len(distances) + recipe.length - 1
+    model.block[CLIMBED] = size
     model.block[USUAL_DISTANCE], model.block[LINE] = usual, far_line(usual, recipe.length)
 
 
 def _handed_over(stretch: Floats, recipe: Recipe, model: Known, distances: Floats, earlier: int, tried: float, triggered: int) -> Built:
     block = model.block
     block[TRIED] = np.median(distances)
-    block[AR:HEAD] = fit_autoregression(stretch - block[CENTRE], AR_ORDER)
-    amplitudes = window_amplitudes(stretch, recipe.length, block[SPREAD], block[FLOOR_AT])
+    readings, whole = seamless(stretch, recipe.length)
+    block[AR:HEAD] = fit_autoregression(readings - block[CENTRE], AR_ORDER)
+    amplitudes = window_amplitudes(readings, recipe.length, block[SPREAD], block[FLOOR_AT])[whole]
     kept = thinning(len(distances), recipe.most_scores)
     return Built(recipe, model, earlier, tried, np.sort(distances[kept]), np.sort(amplitudes[kept]), triggered)

@@ -22,7 +22,7 @@ STORED_MOST = 3  # models of earlier regimes that a sensor keeps
     NEEDED,  # the sensor's reading from which on it may alert
     CENTROIDS,  # of the model in force; 0: none yet
     RUNG,  # steps of the ladder that the regime has behind it
-    KEPT,  # readings in the history: the latest ones, without a hole
+    KEPT,  # numbers in the history: the latest readings, and a NaN where two did not follow each other
     FILL,  # readings since the last interruption
     PAGE,  # Page's sum
     ONSET,  # the reading at which it last left 0,

@@ -120,6 +120,8 @@ def test_silences_do_not_depend_on_cuts_or_on_where_the_state_was_frozen(data):
         (f"s{key}", second + 0.1 * key) for second in range(200) for key in rng.permutation(many) if not stops[key] <= second < back[key]
     ]
     columns = events(pairs)
+    columns.fields["value"][rng.random(len(pairs)) < 0.05] = np.nan  # a sign of life, though it cannot be read,
+    columns.at[rng.random(len(pairs)) < 0.05] -= 5_000_000  # nor used
     detector = NormalModelDetector(**SMALL, silence=float(data.draw(st.sampled_from([3, 10, 20]))))
     reference, whole = judged(detector, columns)
     places = data.draw(st.lists(st.integers(0, len(columns)), max_size=6).map(sorted))
