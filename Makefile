@@ -56,7 +56,7 @@ $(PAPERS): $(STAMP)
 	@.venv/bin/python -m pip install --quiet --editable '.[papers]'
 	@touch $@
 
-papers: $(PAPERS) ## the papers' tables beside what we measure: PAPER=normal_model, aggregation or benford (ARGS="--help")
+papers: $(PAPERS) ## the papers' tables beside what we measure: PAPER=normal_model, normal_model_rolling, sensor_budgets, hardness, aggregation, benford, benford_stream
 	@.venv/bin/python -m tests.papers.$(PAPER) $(ARGS)
 
 $(BENCH): $(STAMP)

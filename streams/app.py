@@ -185,7 +185,8 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
             prefix=prefix,
             end=lambda number, topic=topic: app.consumer.highwater(TP(topic, number)),  # type: ignore[misc]
         )
-        metrics.promised_rate.labels(name).set(stream.rate)
+        if stream.comparable:
+            metrics.promised_rate.labels(name).set(stream.rate)
         _watch(app, topic, watchers[name])
         if stream.merges:
             _share(app, prefix + topics.shared(name), watchers[name], logs)

@@ -49,7 +49,9 @@ class Definition:
     silence
         Seconds of the partition's event time after which an open episode of a silent key is over.
     rate
-        The promised share of alerting units among normal ones, for the metrics.
+        The promised share of alerting units among normal ones.
+    comparable
+        Whether the share of judged events that alert may be held beside `rate`: not where the promise is of days or years.
     scores
         Whether every verdict goes to the score log.
     merges
@@ -70,6 +72,7 @@ class Definition:
     rate: float
     scores: bool
     merges: bool = False
+    comparable: bool = True
     parts: Callable[[bytes], dict[str, str]] = only_key
     forward: Callable[[Decoded, Outcome], Iterable[Forwarded]] = nothing_forwarded
     train: Callable[..., Trainer] | None = None

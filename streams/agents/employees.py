@@ -51,6 +51,7 @@ def define(settings: Settings) -> Definition:
             basis="e-processes",
         ),
         rate=alpha,
+        comparable=False,
         scores=own.scores,
         merges=True,
     )

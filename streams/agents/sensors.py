@@ -35,5 +35,6 @@ def define(settings: Settings) -> Definition:
             basis="paper",
         ),
         rate=own.epsilon,
+        comparable=False,
         scores=own.scores,
     )
