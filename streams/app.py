@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -290,12 +290,8 @@ class _Verdicts:
             reader.cancel()
 
     async def _read(self, records: AsyncIterator[Record], pending: Pending) -> None:
-        try:
-            await keep_reading(records, pending, self._watcher.definition.name, self._settings.records.future_seconds, self._watcher.refuse)
-        except asyncio.CancelledError:
-            raise
-        except Exception as problem:  # no verdict would ever count again: leave loudly
-            await self._app.crash(problem)
+        stream, future = self._watcher.definition.name, self._settings.records.future_seconds
+        await _for_ever(self._app, keep_reading(records, pending, stream, future, self._watcher.refuse))
 
 
 async def in_a_thread(work: Callable[..., T], *arguments: Any) -> T:
@@ -400,15 +396,21 @@ def _share(app: App, topic: str, watcher: Watcher, logs: Logs) -> None:
         return await (await app.producer.send(topic, None, value, 0, None, []))
 
     async def share() -> None:
-        try:
-            detector, offer = watcher.definition.detector, watcher.offers.offer
-            await keep_population(detector, values(logs, topic), tell, offer, lambda: 0 in watcher.partitions)
-        except asyncio.CancelledError:
-            raise
-        except Exception as problem:  # without it no reference would ever change again: leave loudly
-            await app.crash(problem)
+        detector, offer = watcher.definition.detector, watcher.offers.offer
+        await _for_ever(app, keep_population(detector, values(logs, topic), tell, offer, lambda: 0 in watcher.partitions))
 
     app.task(share)
+
+
+async def _for_ever(app: App, work: Coroutine[Any, Any, None]) -> None:
+    """Do what must never end: without it no reference, model or verdict would ever be adopted again. If it fails, leave loudly."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        raise
+    except Exception as problem:
+        if not app.should_stop:  # an app that is being taken down takes its producer along
+            await app.crash(problem)
 
 
 def _train(app: App, settings: Settings, watcher: Watcher, logs: Logs, records: Records) -> None:
@@ -422,24 +424,14 @@ def _train(app: App, settings: Settings, watcher: Watcher, logs: Logs, records: 
         return await (await app.producer.send(prefix + models, None, value, 0, None, []))
 
     async def train() -> None:
-        await keep_training(
+        training = keep_training(
             make, logs, (prefix + topics.scores(stream.name), prefix + topics.CARD_LABELS, prefix + models),
             settings.streams.partitions, publish, watcher.refuse, lambda: 0 in watcher.partitions, settings.records.future_seconds,
         )  # fmt: skip
+        await _for_ever(app, training)
 
     async def follow() -> None:
-        await keep_models(logs, models, records, watcher.offers.offer, make().names, prefix)
+        await _for_ever(app, keep_models(logs, models, records, watcher.offers.offer, make().names, prefix))
 
-    def loudly(work: Callable[[], Any]) -> Callable[[], Any]:
-        async def run() -> None:
-            try:
-                await work()
-            except asyncio.CancelledError:
-                raise
-            except Exception as problem:  # without it no model would ever change again: leave loudly
-                await app.crash(problem)
-
-        return run
-
-    app.task(loudly(train))
-    app.task(loudly(follow))
+    app.task(train)
+    app.task(follow)

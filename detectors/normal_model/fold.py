@@ -65,7 +65,7 @@ from detectors.normal_model.rolling import (
     distance,
     refresh,
 )
-from detectors.normal_model.silence import CLOCK, LEARNED, LIVED, NEXT, live_on, silent_from, usual_step
+from detectors.normal_model.silence import CLOCK, LEARNED, LIVED, LOOK, NEXT, live_on, silent_from, usual_step
 from detectors.protocol import CRITICAL, E_VALUE, LATE, NO_LOOK, NOT_A_NUMBER, P_VALUE, REPEATED, ROW, SCORE, SLOT, TEST, THRESHOLD, UNIT
 from state.arena import NO_ROOM, allocate, block_size, release
 from state.draws import SPREAD_BUILDS, draw
@@ -288,16 +288,15 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                 its[layout.HISTORY], its[layout.ROOM] = start, room
             if mine[layout.JUDGED] == normal_length - 1 and mine[layout.CENTROIDS] > 0 and not larger_ring(data, header, mine, its):
                 return row, ARENA_FULL
+        clock_before, lived_before = clock[CLOCK], clock[LIVED]
         live_on(clock, at[row], usual[slot])
         if mine[layout.SILENT] == 1:  # it may fall silent again, even if nothing that comes from it can be read
             clock[NEXT] = min(clock[NEXT], silent_from(clock[LIVED], usual[slot], silence))
         mine[layout.HEARD], mine[layout.SILENT] = clock[LIVED], 0
-        if silence > 0.0:
-            if clock[LIVED] >= clock[NEXT] and not tell_silence(
-                row, whole, usual, clock, silence, places, numbers, detail, detail_stop, ends
-            ):
-                return row, ALARMS_FULL
-            if ends[0] + 3 > len(places) or ends[1] + 2 * width + len(REGIME_DETAIL) > len(detail):
+        if silence > 0.0 and clock[LIVED] // LOOK > lived_before // LOOK and clock[LIVED] >= clock[NEXT]:
+            told = tell_silence(row, whole, usual, clock, silence, places, numbers, detail, detail_stop, ends)
+            if not told or ends[0] + 3 > len(places) or ends[1] + 2 * width + len(REGIME_DETAIL) > len(detail):
+                clock[CLOCK], clock[LIVED] = clock_before, lived_before  # whoever comes again finds the look still to be taken
                 return row, ALARMS_FULL
         if number == 0:
             kind = classes[row] + 1 if 0 <= classes[row] < len(kinds) - 1 else 0

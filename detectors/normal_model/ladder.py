@@ -44,6 +44,9 @@ from detectors.normal_model.rolling import (
 Floats = NDArray[np.float64]
 
 
+OUTLYING = 20.0  # spreads from the centre at which readings are cut for the null model
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How models are built.
@@ -201,7 +204,8 @@ def _handed_over(stretch: Floats, recipe: Recipe, model: Known, distances: Float
     block = model.block
     block[TRIED] = np.median(distances)
     readings, whole = seamless(stretch, recipe.length)
-    block[AR:HEAD] = fit_autoregression(readings - block[CENTRE], AR_ORDER)
+    outlying = OUTLYING * block[SPREAD]  # one reading of 1e9 would be all that the null model knows
+    block[AR:HEAD] = fit_autoregression(np.clip(readings - block[CENTRE], -outlying, outlying), AR_ORDER)
     amplitudes = window_amplitudes(readings, recipe.length, block[SPREAD], block[FLOOR_AT])[whole]
     kept = thinning(len(distances), recipe.most_scores)
     return Built(recipe, model, earlier, tried, np.sort(distances[kept]), np.sort(amplitudes[kept]), triggered)

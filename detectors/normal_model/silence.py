@@ -4,6 +4,7 @@ A partition knows no clock but its events. Its *lived time* advances with the gr
 of the usual intervals of the sensor that leapt. So an outage of everything is nobody's silence, nor does a device whose clock is
 months ahead make all the others silent; two sensors' own clocks are never compared. A sensor is silent when the partition has
 lived through `silence` of its usual intervals since it was last heard; whatever comes from it, late or unreadable, is a sign of life.
+It is looked for once a second of lived time.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numba import njit
 LEARNED = 16  # readings after which a sensor's usual interval is known
 MEMORY = 64  # readings that the mean interval looks back to
 OUTAGE = 20.0  # usual intervals that one interval counts at most in their mean: a day's outage makes no slow sensor of a quick one
+LOOK = 1_000_000  # microseconds of lived time between two looks at all sensors: a quick one would make us look at the slow ones for ever
 LEAP = 2.0  # usual intervals that one step of the clock counts at most
 CLOCK, LIVED, NEXT = range(3)  # the partition's: greatest event time, lived time, the earliest time at which a sensor may be silent
 

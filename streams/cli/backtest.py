@@ -31,7 +31,7 @@ def backtest(
     out: Annotated[Path, typer.Option(help="Folder for scores.parquet, alerts.jsonl, cuts.jsonl and report.json.")],
     config: ConfigFile = None,
     partitions: Annotated[int, typer.Option(min=1, help="Deal keys to as many partitions as Kafka would (murmur2).")] = 1,
-    length: Annotated[int | None, typer.Option(help="Short for sensors.length.")] = None,
+    length: Annotated[str | None, typer.Option(help="Short for sensors.length: readings, or auto.", metavar="N")] = None,
     epsilon: Annotated[float | None, typer.Option(help="Short for the stream's epsilon (employees: alpha).")] = None,
     cuts: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="The cut log of a live run, to repeat it exactly.")] = None,
     models: Annotated[
@@ -53,7 +53,8 @@ def backtest(
     window = (_time(begin, "--from"), _time(end, "--to"))
     if window[0] is not None and window[1] is not None and window[0] > window[1]:
         raise UserError(f"--from = {begin}: wanted a time before --to = {end}")
-    overrides: dict[str, Any] = {"sensors.length": length, "streams.partitions": partitions}
+    readings = int(length) if length is not None and length.isdecimal() else length
+    overrides: dict[str, Any] = {"sensors.length": readings, "streams.partitions": partitions}
     if label_delay is not None:
         if stream != "cards":
             raise UserError(f"--label-delay = {label_delay}: only cards learn from labels")

@@ -73,6 +73,9 @@ def held_against_backtest(environment, stream, file, folder):
         "--cuts",
         str(folder / "cuts"),
     ]
+    if stream == "cards":  # whatever was trained meanwhile
+        (folder / "models").write_text(here("state", "cuts", stream, "--models", **environment))
+        arguments += ["--models", str(folder / "models")]
     here(*arguments, **quiet)
     reference = pq.read_table(folder / "out" / "scores.parquet")
     reference = {**reference.to_pydict(), "at": reference["at"].cast(pa.int64()).to_pylist()}
