@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.hardness.conformal import promised
-from detectors.hardness.curves import regress
+from detectors.hardness.curves import LEVELS, regress
 from detectors.hardness.explain import explain
 from detectors.hardness.fold import ALARMS_FULL, ARENA_FULL, DETAIL_LENGTH, DONE, MODES, TESTS, judge_then_learn
 from detectors.hardness.state import HardnessState
-from detectors.hardness.tracking import CLAMP, KNOTS, LEAST_SPREAD, LEVELS
+from detectors.hardness.tracking import CLAMP, KNOTS, LEAST_SPREAD
 from detectors.protocol import Alarms, Build, Columns, Explanation, Ints, Verdicts
 from state.keys import KeyIndex
 from state.snapshot import Section

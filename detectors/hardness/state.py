@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.hardness.curves import LEVELS
 from detectors.hardness.fold import ROWS
-from detectors.hardness.tracking import KNOTS, LEVELS, fill_bins, forget
+from detectors.hardness.tracking import KNOTS, fill_bins, forget
 from detectors.protocol import Build, Ints
 from state.arena import Arena
 from state.keys import KeyIndex

@@ -26,7 +26,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-LEVELS = (0.25, 0.5, 0.75, 0.95)
+from detectors.hardness.curves import LEVELS
+
 KNOTS = 6
 CLAMP = 0.95  # the last knot's place among the recent hardness: whatever is harder is read there
 LARGEST = 1e30  # hardness and scores are held within ± this: single precision keeps them
