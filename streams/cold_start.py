@@ -71,7 +71,7 @@ def _has_missed_a_cut(manifest: Manifest, log: list[tuple[int, bytes]]) -> bool:
 def checkpoint(stream: Definition, partition: int, partitions: int, start: int, cuts: CutPosition, name: str) -> list[tuple[bytes, bytes]]:
     """The records, keys and values, of a checkpoint `name` of a fold that has seen nothing and begins at `start`; the manifest last."""
     part = stream.partition(partition)
-    part.next = start
+    part.next = part.first = start
     chunks, size, digest = pack(part.pieces())
     whole = Manifest(
         offset=start,

@@ -15,13 +15,28 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from detectors.protocol import E_VALUE, P_VALUE, SCORE, THRESHOLD, Alarms, Build, Columns, Detector, Explanation, Ints, Verdicts, admit
+from detectors.protocol import (
+    E_VALUE,
+    LATE,
+    P_VALUE,
+    REPEATED,
+    SCORE,
+    THRESHOLD,
+    Alarms,
+    Build,
+    Columns,
+    Detector,
+    Explanation,
+    Ints,
+    Verdicts,
+    admit,
+)
 from state import snapshot
 from state.snapshot import Section, SnapshotError
 from streams.cuts import Cut
 from streams.episodes import EVICTED, ID_BYTES, OPENED, Episodes, Transition
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +109,8 @@ class Counts:
     tested: int = 0
     alert_rows: int = 0
     episodes: int = 0
+    late: int = 0  # of the unjudged: older than their key's newest
+    repeated: int = 0  # of the unjudged: seen before, by the key
 
 
 @dataclass(slots=True)
@@ -112,6 +129,7 @@ class Partition:
     detector: Detector
     silence: float  # seconds
     next: int = 0  # the offset of the next record to fold: the only position there is
+    first: int = 0  # the offset at which this fold began
     last_cut: int = -1
     verdicts_through: int = 0  # everything below this offset of its part of `alert.labels` has been adopted
     counts: Counts = field(default_factory=Counts)
@@ -194,6 +212,7 @@ class Partition:
                 "stream": self.stream,
                 "signature": self.signature,
                 "next": self.next,
+                "first": self.first,
                 "last_cut": self.last_cut,
                 "verdicts_through": self.verdicts_through,
                 "counts": [getattr(self.counts, name) for name in Counts.__slots__],
@@ -205,7 +224,7 @@ class Partition:
     def thaw(self, data: bytes | bytearray) -> None:
         """Take a frozen state in place of this one."""
         sections = snapshot.unpack(data)
-        own = snapshot.upgraded("partition", sections["partition"], VERSION, {})
+        own = snapshot.upgraded("partition", sections["partition"], VERSION, {1: _with_first})
         if own.meta["signature"] != self.signature:
             raise SnapshotError(
                 f"the state of {self.stream} was made with {own.meta['signature']}, the settings now say {self.signature}: "
@@ -214,7 +233,8 @@ class Partition:
         self.state = self.detector.thaw(sections)
         self.episodes = Episodes(self.detector.quiet_units, self.silence)
         self.episodes.thaw(sections["episodes"], self.state.keys)
-        self.next, self.last_cut, self.verdicts_through = own.meta["next"], own.meta["last_cut"], own.meta["verdicts_through"]
+        self.next, self.first, self.last_cut = own.meta["next"], own.meta["first"], own.meta["last_cut"]
+        self.verdicts_through = own.meta["verdicts_through"]
         self.counts = Counts(*own.meta["counts"])
         self.upstream = {(topic, number): (offset, index) for topic, number, offset, index in own.meta["upstream"]}
 
@@ -291,8 +311,15 @@ class Partition:
         counts.skipped += skipped
         counts.not_ready += int(np.count_nonzero(verdicts.not_ready))
         counts.unjudged += int(np.count_nonzero(verdicts.reason))
+        counts.late += int(np.count_nonzero(verdicts.reason == LATE))
+        counts.repeated += int(np.count_nonzero(verdicts.reason == REPEATED))
         counts.tested += int(np.count_nonzero(judged & ~verdicts.not_ready))
         counts.alert_rows += int(np.count_nonzero(verdicts.alert))
+
+
+def _with_first(section: Section) -> Section:
+    """Version 2 of a partition's section says where the fold began; one of version 1 began with its log, as far as anybody knows."""
+    return Section(2, section.arrays, {**section.meta, "first": 0})
 
 
 def signature_text(detector: Detector) -> str:

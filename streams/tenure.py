@@ -24,6 +24,7 @@ class Folding(Protocol):
     """What a tenure asks of a fold (`streams.partition.Partition`)."""
 
     next: int
+    first: int  # where the fold began
 
     def pieces(self) -> list[memoryview]:
         """The state as it is now, in canonical form: what `thaw` takes, in pieces. None of them changes when the fold goes on."""
@@ -130,7 +131,7 @@ class Tenure:
                 f"the group has no position of {self.cuts.source[0]}/{self.cuts.source[1]}, though its cut log has begun: the group was "
                 "deleted, or its offsets expired. `nilometer state reset` the partition to start anew, with --keep to forget nothing",
             )
-        self.part.next = await self.checkpoints.store.source_begin(self.cuts.source)
+        self.part.next = self.part.first = await self.checkpoints.store.source_begin(self.cuts.source)
         await self.checkpoints.write(Frozen(self.part.next, self.part.pieces(), self.cuts.position), self.generation, lambda: None)
 
     async def keep(self, generation: int) -> bool:

@@ -71,7 +71,7 @@ class Listed:
     """A fold that keeps everything: its state is what it has seen."""
 
     def __init__(self, size: int = 0) -> None:
-        self.next = 0
+        self.next = self.first = 0
         self.seen: list[str] = []
         self.size = size  # bytes of ballast that does not compress
 

@@ -79,7 +79,7 @@ def test_a_cold_checkpoint_is_read_as_any_other():
     assert (manifest.offset, manifest.partitions, manifest.cuts, manifest.before) == (48_213, 2, cuts, None)
     part = stream.partition(1)
     part.thaw(shelf.data("0123456789abcdef/0", manifest))
-    assert part.next == 48_213
+    assert part.next == part.first == 48_213
     fresh = stream.partition(1)
-    fresh.next = 48_213
+    fresh.next = fresh.first = 48_213
     assert part.freeze() == fresh.freeze()

@@ -6,10 +6,11 @@ import pytest
 from detectors.benford.detector import BenfordDetector
 from detectors.normal_model.detector import NormalModelDetector
 from detectors.protocol import Columns
+from state import snapshot
 from state.keys import PackedKeys
-from state.snapshot import SnapshotError
+from state.snapshot import Section, SnapshotError
 from streams.cuts import Cut
-from streams.partition import Origins, Partition, run
+from streams.partition import Counts, Origins, Partition, run
 
 NINES = {"mu": 2.5, "sigma": 0.6}
 
@@ -114,3 +115,14 @@ def test_the_fold_waits_for_a_model_and_goes_on_with_the_very_next_reading():
     with pytest.raises(StopIteration) as end:
         folding.send(build.run())
     assert len(end.value.value.verdicts) == n
+
+
+def test_a_state_of_before_first_was_kept_is_read():
+    part = auditor()
+    sections = snapshot.unpack(part.freeze())
+    own = sections["partition"]
+    meta = {name: value for name, value in own.meta.items() if name != "first"}
+    old = sections | {"partition": Section(1, own.arrays, meta | {"counts": own.meta["counts"][:7]})}
+    part.thaw(snapshot.pack(old))
+    assert part.first == 0
+    assert part.counts == Counts()
