@@ -108,6 +108,14 @@ def class_tables(settings: Settings) -> dict[str, dict[str, Any]]:
     }
 
 
+def secrets(settings: Settings) -> list[str]:
+    """The values that must never be shown, longest first."""
+    hidden = {
+        getattr(getattr(settings, section), key) for section in _sections() for key in _fields(section) if _secret(section, key)
+    }  # fmt: skip
+    return sorted(filter(None, hidden), key=len, reverse=True)
+
+
 def changed(settings: Settings) -> list[str]:
     """``section.key = value`` of whatever differs from the defaults."""
     return [
@@ -183,8 +191,24 @@ def _merge_environment(values: Values, environment: Mapping[str, str], mistakes:
             mistakes.append(f"[{section}]: no such section{_perhaps(section, _sections())}{source}")
             continue
         text = environment[name]
+        if key.endswith("_file") and key not in _fields(section) and (named := key.removesuffix("_file")) in _fields(section):
+            if not _secret(section, named):
+                mistakes.append(f"{section}.{key}: no such key; a file may only hold a secret{source}")
+                continue
+            key, text = named, _of_file(text, name, mistakes)
         kind = _fields(section)[key][0] if key in _fields(section) else str
         _put(values, section, key, _from_text(text, kind), source, mistakes)
+
+
+def _of_file(path: str, name: str, mistakes: list[str]) -> str:
+    """A secret that stands in a file, without the end of its line."""
+    try:
+        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        mistakes.append(f"{path}: cannot be read ({error.strerror}) (from {name})")
+    except UnicodeDecodeError:
+        mistakes.append(f"{path}: is not UTF-8 (from {name})")
+    return ""
 
 
 def _put(values: Values, section: str, key: str, value: Any, source: str, mistakes: list[str]) -> None:

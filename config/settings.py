@@ -87,6 +87,10 @@ FILE = Wanted("a path, or nothing", lambda value: "\0" not in value)
 COPIES = Wanted("a number of copies, or 0 for the broker's default", lambda value: 0 <= value <= 1_000)
 TOPIC_PART = Wanted("letters, digits, dots, dashes or underscores, at most 100", _topic_part)
 ENABLED = Wanted("a list of different streams out of " + ", ".join(STREAMS), lambda value: _distinct(value) and set(value) <= set(STREAMS))
+HASHED = Wanted(
+    "a list of different streams out of " + ", ".join(STREAMS) + ", or none",
+    lambda value: len(set(value)) == len(value) and set(value) <= set(STREAMS),
+)
 MOMENT = Wanted("a time with an offset, such as 1970-01-01T00:00:00Z", lambda value: True)
 AHEAD = Wanted("a number of seconds from 0 to 10,000,000,000", lambda value: 0.0 <= value <= 1e10)
 DAYS = Wanted("a list of whole days, ascending, from 1 to 366, at most 24", _days)
@@ -136,6 +140,7 @@ class Kafka(Section, frozen=True, kw_only=True):
     bootstrap_servers: Annotated[str, SERVERS]
     prefix: Annotated[str, TOPIC_PART]
     replication: Annotated[int, COPIES]
+    create_topics: Annotated[bool, SWITCH]
     fetch: Annotated[str, one_of("record_batches", "records")]
     isolation_level: Annotated[str, one_of("read_committed", "read_uncommitted")]
     security_protocol: Annotated[str, one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")]
@@ -356,6 +361,15 @@ class Checkpoint(Section, frozen=True, kw_only=True):
     bytes_per_second: Annotated[int, whole(10_000, 10_000_000_000, "bytes")]
 
 
+class Log(Section, frozen=True, kw_only=True):
+    """What a worker says of itself, and how."""
+
+    format: Annotated[str, one_of("text", "json")]
+    level: Annotated[str, one_of("debug", "info", "warning", "error")]
+    hash_keys: Annotated[tuple[str, ...], HASHED]
+    hash_secret: Annotated[str, SECRET]
+
+
 class Metrics(Section, frozen=True, kw_only=True):
     """Where /metrics, /healthz and /readyz answer."""
 
@@ -374,4 +388,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     benford: Benford
     calibration: Calibration
     checkpoint: Checkpoint
+    log: Log
     metrics: Metrics

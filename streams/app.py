@@ -78,7 +78,7 @@ def audit(settings: Settings, stream: Definition) -> Audit:
     The digest is of the settings that verdicts can depend on: two workers on different ports, or with another broker's address,
     say the same.
     """
-    shaping = {name: section for name, section in as_dict(settings).items() if name not in ("kafka", "metrics", "checkpoint")}
+    shaping = {name: section for name, section in as_dict(settings).items() if name not in ("kafka", "metrics", "checkpoint", "log")}
     canonical = msgspec.json.encode(shaping, order="sorted")
     return Audit(build(), hashlib.blake2b(canonical, digest_size=8).hexdigest(), signature_text(stream.detector))
 

@@ -89,10 +89,14 @@ class Tenures:
         self._due.pop(number, None)
         self._made.pop(number, None)
 
+    def _place(self, number: int) -> dict[str, object]:
+        """Where a line of the log belongs."""
+        return {"stream": self.stream, "partition": number}
+
     def died(self, number: int, tenure: Tenure) -> None:
         """A fold has found that it is dead. Only a new generation can bring its partition back to life."""
         if self.held.get(number) is tenure and not tenure.suspended:
-            logger.warning("%s/%d: the fold is dropped: %s", self.stream, number, tenure.why)
+            logger.warning("%s/%d: the fold is dropped: %s", self.stream, number, tenure.why, extra=self._place(number))
             self.drop(number, tenure.why)
             self.rejoin(f"{self.stream}/{number}: {tenure.why}")
 
@@ -100,7 +104,7 @@ class Tenures:
         """Fold nothing more of a partition until a person has acted and it is assigned anew."""
         if number in self.parked:
             return  # the first reason is the one to act on
-        logger.error("%s/%d is parked (%s): %s", self.stream, number, why.cause, why)
+        logger.error("%s/%d is parked (%s): %s", self.stream, number, why.cause, why, extra=self._place(number))
         self.drop(number, str(why))
         self.parked[number] = why
         self.notes.parked(number, why)
@@ -147,9 +151,9 @@ class Tenures:
             except asyncio.CancelledError:
                 if (task := asyncio.current_task()) is not None and task.cancelling():
                     raise
-                logger.warning("%s/%d: a restore was cancelled from within; trying again", self.stream, number)
+                logger.warning("%s/%d: a restore was cancelled from within; trying again", self.stream, number, extra=self._place(number))
             except Exception as problem:
-                logger.warning("%s/%d cannot be restored yet: %r", self.stream, number, problem)
+                logger.warning("%s/%d cannot be restored yet: %r", self.stream, number, problem, extra=self._place(number))
             else:
                 if self.current(generation):
                     self.held[number] = tenure
@@ -172,7 +176,7 @@ class Tenures:
                 raise
             self.died(number, tenure)
         except Exception as problem:
-            logger.warning("%s/%d: no checkpoint: %r", self.stream, number, problem)
+            logger.warning("%s/%d: no checkpoint: %r", self.stream, number, problem, extra=self._place(number))
             self._due[number] = self.clock() + self.interval
 
     async def checkpoint(self, number: int) -> None:
@@ -199,6 +203,8 @@ class Tenures:
             async with asyncio.timeout(limit):
                 await self.checkpoint(number)
         except Exception as problem:
-            logger.info("%s/%d: given back without a checkpoint, others will replay: %r", self.stream, number, problem)
+            logger.info(
+                "%s/%d: given back without a checkpoint, others will replay: %r", self.stream, number, problem, extra=self._place(number)
+            )
         finally:
             tenure.suspended = True

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a failure of ours (with a traceback), 2 a mistake of the u
 from __future__ import annotations
 
 import importlib.util
+import logging
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -14,10 +15,12 @@ from typing import Annotated, Any
 import typer
 
 from config.load import ConfigError
+from streams import logs
 from streams.cli import config, dead_letters, simulate, state, topics
 from streams.cli.backtest import backtest
 from streams.cli.demo import demo
 from streams.cli.judge import judge
+from streams.cli.reconcile import reconcile
 from streams.cli.replay import replay
 from streams.cli.status import status
 from streams.cli.worker import worker
@@ -39,6 +42,7 @@ app.command()(worker)
 app.command()(replay)
 app.command()(backtest)
 app.command()(status)
+app.command()(reconcile)
 app.command()(judge)
 app.add_typer(topics.commands, name="topics")
 app.add_typer(state.commands, name="state")
@@ -100,7 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     for mistake in mistakes:
-        print(f"nilometer: {mistake}", file=sys.stderr)
+        logs.say(mistake, logging.ERROR)
     sys.exit(2)
 
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
-import sys
 import threading
 import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
-import typer
-
+from streams import logs
 from streams.cli.options import ConfigFile, settings_of
 from streams.cli.topics import Streams, enabled
 from streams.errors import UserError
+from streams.logs import say
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from streams.transport.kafka_logs import KafkaLogs
 
 RETRY_SECONDS = 3.0  # between two attempts to reach a broker that is down at the start
-SAME_LINE_SECONDS = 10.0  # a line of the client's is logged no more often: a broker that is away brings dozens a second
 SILENCE_SECONDS = 10.0  # after which we say ourselves that the group does not answer
 LEAVE_SECONDS = 10.0  # that a crashed worker has to leave in order: a thread that hangs must not keep it in its group
 
@@ -36,9 +33,7 @@ def worker(config: ConfigFile = None, streams: Streams = None) -> None:
     Missing topics are created. Partitions are shared among as many workers as run. Exit code 1 after a failure: start it again.
     """
     settings = settings_of(config, enabled(streams))
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(Seldom())
+    logs.set_up(settings)
     from streams.kernels import compiling
 
     say("compiling the kernels (a quarter of a minute the first time, then they are on disk)")
@@ -74,12 +69,12 @@ async def _run(settings: Settings, metrics: Metrics) -> None:
         raise UserError(str(error)) from error
     try:
         async with AsyncExitStack() as stack:
-            logs = await _connected(stack, settings, stop)
-            if logs is None:
+            log_reader = await _connected(stack, settings, stop)
+            if log_reader is None:
                 return
             await asyncio.to_thread(_prepare_topics, settings)
             broker_url = url(settings.kafka.bootstrap_servers)
-            pipeline = state["pipeline"] = assemble(settings, broker_url=broker_url, logs=logs, metrics=metrics)
+            pipeline = state["pipeline"] = assemble(settings, broker_url=broker_url, logs=log_reader, metrics=metrics)
             say(f"watching {', '.join(settings.streams.enabled)} on {settings.kafka.bootstrap_servers}")
             say(f"metrics on http://{server.host}:{server.port}/metrics")
             try:
@@ -116,7 +111,7 @@ async def _connected(stack: AsyncExitStack, settings: Settings, stop: asyncio.Ev
 
 
 def _prepare_topics(settings: Settings) -> None:
-    """Create what is missing.
+    """Create what is missing, unless others create topics.
 
     Raises
     ------
@@ -128,7 +123,8 @@ def _prepare_topics(settings: Settings) -> None:
 
     wanted = wanted_topics(settings, settings.streams.enabled)
     with brokers.admin(settings) as client:
-        made, wrong = brokers.create_missing(client, settings, wanted), brokers.mistakes(client, wanted)
+        made = brokers.create_missing(client, settings, wanted) if settings.kafka.create_topics else []
+        wrong = brokers.mistakes(client, wanted)
     if made:
         say(f"created {len(made)} topics: {', '.join(made)}")
     if wrong:
@@ -164,24 +160,3 @@ async def _first(*waiting: Any) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-class Seldom(logging.Filter):
-    """Lets a line pass again only after a while; lines are the same that differ in their arguments alone."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._last: dict[tuple[str, str], float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line is logged."""
-        now, line = time.monotonic(), (record.name, record.msg if isinstance(record.msg, str) else repr(record.msg))
-        if now - self._last.get(line, -SAME_LINE_SECONDS) < SAME_LINE_SECONDS:
-            return False
-        self._last[line] = now
-        return True
-
-
-def say(words: str) -> None:
-    """A line for whoever watches the worker."""
-    typer.echo(f"nilometer: {words}", err=True)
