@@ -20,6 +20,7 @@ from aiokafka.protocol.offset import OffsetRequest
 from mode import get_logger
 
 from streams.transport.chunk import Chunk
+from streams.transport.cutting import split_at
 from streams.transport.log import Record
 from streams.transport.record_batches import RecordBatchReader
 from streams.transport.tail import Whole
@@ -88,7 +89,7 @@ class KafkaLogs:
         offset = max(start, begin)
         while offset < end:
             try:
-                found, offset = await self._fetch(topic, partition, offset)
+                found, offset = await self._records(topic, partition, offset)
             except OffsetOutOfRangeError:  # deleted while it was read
                 begin = await self.begin(topic, partition)
                 offset = max(offset, begin)
@@ -96,12 +97,22 @@ class KafkaLogs:
             records += [record for record in found if record.offset < end]
         return Whole(begin, end, records)
 
+    async def chunks(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Chunk]:
+        """What the log holds of the offsets [start, end), in columns, as agents get it."""
+        offset = start
+        while offset < end:
+            found, offset = await self._fetch(topic, partition, offset)
+            for chunk in found:
+                yield split_at(chunk, end)[0] if chunk.next > end else chunk
+                if chunk.next >= end:
+                    return
+
     async def tail(self, topic: str, partition: int = 0, start: int = 0) -> AsyncIterator[Record]:
         """The records from `start` on, and then for ever as they come; a broker that is away is waited for."""
         offset = start
         while True:
             try:
-                found, offset = await self._fetch(topic, partition, offset)
+                found, offset = await self._records(topic, partition, offset)
             except OffsetOutOfRangeError:
                 offset = await self.begin(topic, partition)
                 continue
@@ -117,14 +128,17 @@ class KafkaLogs:
         _, (_, offset) = await self._ask(topic, partition, OffsetRequest(-1, READ_COMMITTED, [(topic, [(partition, which)])]))
         return int(offset)
 
-    async def _fetch(self, topic: str, partition: int, offset: int) -> tuple[list[Record], int]:
+    async def _records(self, topic: str, partition: int, offset: int) -> tuple[list[Record], int]:
+        chunks, following = await self._fetch(topic, partition, offset)
+        return [record for chunk in chunks for record in _records(chunk)], following
+
+    async def _fetch(self, topic: str, partition: int, offset: int) -> tuple[list[Chunk], int]:
         """What one fetch brings from `offset` on, and where the next one goes on."""
         request = FetchRequest(0, 1, FETCH_BYTES, READ_COMMITTED, [(topic, [(partition, offset, FETCH_BYTES)])])
         version, (_, *data) = await self._ask(topic, partition, request)
         aborted = data[2] if version >= 11 else data[-2]  # before: last stable offset[, log's begin]; behind: [replica,] records
         reader = RecordBatchReader(topic, partition, data[-1], offset, aborted=aborted or (), committed=True)
-        records = [record for chunk in reader.chunks() for record in _records(chunk)]
-        return records, reader.next_offset
+        return list(reader.chunks()), reader.next_offset
 
     async def _ask(self, topic: str, partition: int, request: Any) -> tuple[int, list[Any]]:
         """Ask the partition's leader, again as long as there is none or it does not answer; the version and what it says."""

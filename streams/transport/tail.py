@@ -72,8 +72,3 @@ async def values(logs: Logs, topic: str) -> AsyncIterator[bytes]:
     async for record in logs.tail(topic):
         if record.value is not None:
             yield record.value
-
-
-def memory_tail(broker: Broker, topic: str) -> AsyncIterator[bytes]:
-    """The values of the only partition of a topic of the embedded broker, for ever."""
-    return values(MemoryLogs(broker), topic)
