@@ -7,12 +7,16 @@ keys that must agree with each other.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
+from urllib.parse import urlsplit
 
 import msgspec
+
+from config import windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,16 @@ def one_of(*names: str) -> Wanted:
 
 def _distinct(names: tuple[str, ...]) -> bool:
     return len(names) > 0 and len(set(names)) == len(names) and all(names)
+
+
+_OWN_TOPICS = re.compile(r"(alerts|scores|nilometer)\..*|alert\.labels|card\.labels|dead-letters")
+_SOURCES = ("sensor.readings", "card.transactions", "employee.postings", "model.errors")
+
+
+def _topic(name: str) -> bool:
+    """Whether replies may be sent to a topic of this name: what we write or fold ourselves must stay what it is."""
+    legal = re.fullmatch(r"[A-Za-z0-9._-]{1,249}", name) is not None and name not in (".", "..")
+    return legal and _OWN_TOPICS.fullmatch(name) is None and name not in _SOURCES
 
 
 MODELS = ("forest", "naive_bayes", "boosting", "logistic_regression", "nearest_neighbours")  # families of river's
@@ -64,6 +78,32 @@ def _day_of_year(text: str) -> bool:
 
 def _days(days: tuple[int, ...]) -> bool:
     return 1 <= len(days) <= 24 and list(days) == sorted(set(days)) and days[0] >= 1 and days[-1] <= 366
+
+
+def _urls(text: str) -> bool:
+    for url in filter(None, map(str.strip, text.split(","))):
+        try:
+            parts = urlsplit(url)
+            sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            return False
+        if not sound or any(c.isspace() for c in url):
+            return False
+    return True
+
+
+def _windows(texts: tuple[str, ...]) -> bool:
+    try:
+        return all(windows.read(text, STREAMS) for text in texts)
+    except ValueError:
+        return False
+
+
+def _zone(name: str) -> bool:
+    try:
+        return bool(windows.zone(name))
+    except ValueError:
+        return False
 
 
 def _currency(text: str) -> bool:
@@ -104,6 +144,10 @@ RATE = Wanted("a number above 0, at most 10", lambda value: 0.0 < value <= 10.0)
 CHALLENGERS = Wanted(
     "a list of different models out of " + ", ".join(MODELS), lambda value: len(set(value)) == len(value) and set(value) <= set(MODELS)
 )
+REPLY_TOPICS = Wanted(
+    "a list of different names of topics (letters, digits, '.', '_', '-'), none of them one of Nilometer's own",
+    lambda value: len(set(value)) == len(value) and all(_topic(name) for name in value),
+)
 LENGTH = Wanted(
     'a whole number of readings from 6 to 4,096, or "auto"', lambda value: value == "auto" if isinstance(value, str) else 6 <= value <= 4096
 )
@@ -122,6 +166,15 @@ LIMITS = Wanted("ascending amounts of 2 minor units and more", lambda value: [*v
 DAY_OF_YEAR = Wanted("a day of the year as MM-DD", _day_of_year)
 MU = Wanted("the mean of log10(amount), from −100 to 100", lambda value: abs(value) <= 100.0)
 SIGMA = Wanted("the standard deviation of log10(amount), from 0.000001 to 10", lambda value: 1e-6 <= value <= 10.0)
+URLS = Wanted("http:// or https:// addresses with commas between, or nothing", _urls)
+HOOKS = Wanted("http:// or https:// addresses with commas between, or nothing", _urls, secret=True)
+WINDOWS = Wanted(
+    'a list of windows such as "Sun 02:00-04:00", "sensors Mon-Fri 22:00-06:00", "2026-12-24T18:00/2026-12-27T06:00"', _windows
+)
+ZONE = Wanted('a time zone by name, such as "Europe/Berlin"', _zone)
+HALF_AN_HOUR = Wanted("a number of seconds from 0 to 1,800", lambda value: 0.0 <= value <= 1_800.0)
+RESEND = Wanted("a number of seconds from 1 to 3,600", lambda value: 1.0 <= value <= 3_600.0)
+TIMEOUT = Wanted("a number of seconds above 0, at most 300", lambda value: 0.0 < value <= 300.0)
 ADDRESS = Wanted("an address to listen on", lambda value: value != "" and not any(c.isspace() for c in value))
 PORT = Wanted("a port from 0 (any free one) to 65,535", lambda value: 0 <= value <= 65_535)
 
@@ -278,6 +331,7 @@ class Cards(Section, frozen=True, kw_only=True):
     quiet_units: Annotated[int, QUIET]
     silence_seconds: Annotated[float, SECONDS]
     scores: Annotated[bool, SWITCH]
+    reply_topics: Annotated[tuple[str, ...], REPLY_TOPICS]
     key_limit: Annotated[int, KEYS]
 
     def disagreements(self) -> Iterator[str]:
@@ -377,6 +431,26 @@ class Metrics(Section, frozen=True, kw_only=True):
     port: Annotated[int, PORT]
 
 
+class Relay(Section, frozen=True, kw_only=True):
+    """Where alerts go from their topics, and when they are held."""
+
+    alertmanagers: Annotated[str, URLS]
+    alertmanager_authorization: Annotated[str, SECRET]
+    webhooks: Annotated[str, HOOKS]
+    webhook_secret: Annotated[str, SECRET]
+    key_label: Annotated[bool, SWITCH]
+    resend: Annotated[float, RESEND]
+    minimum: Annotated[float, HALF_AN_HOUR]
+    timeout: Annotated[float, TIMEOUT]
+    tries: Annotated[int, whole(1, 1_000, "tries")]
+    backoff: Annotated[float, TIMEOUT]
+    longest_backoff: Annotated[float, RESEND]
+    maintenance: Annotated[tuple[str, ...], WINDOWS]
+    timezone: Annotated[str, ZONE]
+    host: Annotated[str, ADDRESS]
+    port: Annotated[int, PORT]
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The whole configuration, a section an attribute."""
 
@@ -390,3 +464,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: Checkpoint
     log: Log
     metrics: Metrics
+    relay: Relay
