@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from config.settings import Settings
 from streams.app import create_topics
+from streams.topics import ALERT_SUPPRESSIONS
 
 FOREVER = {"retention.ms": "-1", "retention.bytes": "-1"}
 # Compacted, and read as a whole when a partition is restored: small segments are compacted soon, tombstones leave soon.
@@ -49,6 +50,8 @@ def configs(topic: str, copies: int = 0) -> dict[str, str]:
     safe = {"min.insync.replicas": "2"} if copies >= 3 else {}
     if topic.startswith("nilometer.checkpoints."):
         return {**CHECKPOINTS, **safe}
+    if topic == ALERT_SUPPRESSIONS:
+        return {"cleanup.policy": "compact", **safe}
     if topic.startswith("nilometer."):  # cut logs and what is merged: a fold of the source's oldest record may ask for their oldest
         return {"cleanup.policy": "delete", **FOREVER, **safe}
     return {}

@@ -13,6 +13,7 @@ SOURCES = {
 
 
 ALERT_LABELS = "alert.labels"  # people's verdicts on alerts of any stream, keyed like its source
+ALERT_SUPPRESSIONS = "alert.suppressions"  # of which keys nothing is to be heard, and until when; one partition
 CARD_LABELS = "card.labels"  # outcomes of transactions, days late; partition = that of card.transactions
 
 
@@ -53,6 +54,7 @@ def shared(stream: str) -> str:
 
 __all__ = [
     "ALERT_LABELS",
+    "ALERT_SUPPRESSIONS",
     "CARD_LABELS",
     "DEAD_LETTERS",
     "SOURCES",
