@@ -50,6 +50,7 @@ if TYPE_CHECKING:  # Faust is heavy, and a backtest does without it
 T = TypeVar("T")
 logger = logging.getLogger("streams.app")
 SILENCE = 10.0  # seconds without a heartbeat answered: a broker that is away explains why nothing moves
+_NOT_OF_VERDICTS = ("kafka", "metrics", "checkpoint", "log", "relay")  # sections on which no verdict depends
 BUILDS_AT_ONCE = 2  # models built beside the event loop: more would take its cores
 _DEFINE: dict[str, Callable[[Settings], Definition]] = {
     "sensors": sensors.define,
@@ -78,7 +79,7 @@ def audit(settings: Settings, stream: Definition) -> Audit:
     The digest is of the settings that verdicts can depend on: two workers on different ports, or with another broker's address,
     say the same.
     """
-    shaping = {name: section for name, section in as_dict(settings).items() if name not in ("kafka", "metrics", "checkpoint", "log")}
+    shaping = {name: section for name, section in as_dict(settings).items() if name not in _NOT_OF_VERDICTS}
     canonical = msgspec.json.encode(shaping, order="sorted")
     return Audit(build(), hashlib.blake2b(canonical, digest_size=8).hexdigest(), signature_text(stream.detector))
 
@@ -123,6 +124,7 @@ def create_topics(create: Callable[[str, int], None], settings: Settings, stream
     create(prefix + topics.DEAD_LETTERS, 1)
 
 
+        create(prefix + topics.ALERT_SUPPRESSIONS, 1)
 def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metrics | None = None) -> Pipeline:
     """Put a worker together: the agents of the enabled streams on one Faust app.
 
