@@ -17,6 +17,7 @@ import numpy as np
 
 from detectors.protocol import (
     E_VALUE,
+    JUDGED,
     LATE,
     P_VALUE,
     REPEATED,
@@ -309,7 +310,7 @@ class Partition:
         judged = ~np.isnan(verdicts.score)
         counts.events += len(verdicts)
         counts.skipped += skipped
-        counts.not_ready += int(np.count_nonzero(verdicts.not_ready))
+        counts.not_ready += int(np.count_nonzero(verdicts.not_ready & (verdicts.reason == JUDGED)))
         counts.unjudged += int(np.count_nonzero(verdicts.reason))
         counts.late += int(np.count_nonzero(verdicts.reason == LATE))
         counts.repeated += int(np.count_nonzero(verdicts.reason == REPEATED))

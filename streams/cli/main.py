@@ -20,6 +20,7 @@ from streams.cli import config, dead_letters, simulate, state, topics
 from streams.cli.backtest import backtest
 from streams.cli.demo import demo
 from streams.cli.judge import judge
+from streams.cli.reconcile import reconcile
 from streams.cli.replay import replay
 from streams.cli.status import status
 from streams.cli.worker import worker
@@ -41,6 +42,7 @@ app.command()(worker)
 app.command()(replay)
 app.command()(backtest)
 app.command()(status)
+app.command()(reconcile)
 app.command()(judge)
 app.add_typer(topics.commands, name="topics")
 app.add_typer(state.commands, name="state")

@@ -8,7 +8,7 @@ import time
 
 import msgspec
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from config.load import load
 from streams import topics
@@ -58,7 +58,7 @@ def test_commands_that_look_say_in_a_line_that_there_is_no_broker(monkeypatch):
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         environment = {"NILOMETER_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{nobody.getsockname()[1]}"}
-        for command in ("status", "state cuts sensors", "dead-letters list", "dead-letters redrive"):
+        for command in ("status", "reconcile", "state cuts sensors", "dead-letters list", "dead-letters redrive"):
             (line,) = run(*command.split(), code=2, **environment)
             assert line.startswith(f"nilometer: cannot reach Kafka at {environment['NILOMETER_KAFKA__BOOTSTRAP_SERVERS']}")
 
@@ -94,6 +94,30 @@ def test_dead_letters_are_listed_and_go_back_where_they_came_from(kafka):
         assert (sent.key, sent.value) == (b"p-1", b'{"value": ')
         assert run("dead-letters", "redrive", "--stream", "sensors", "--reason", "JSON", "--from", "1", **environment) == ["0 sent"]
         assert "card.transactions/1 is not there any more; nothing was sent" in run("dead-letters", "redrive", code=2, **environment)[-1]
+
+
+def test_every_reading_is_accounted_for(kafka):
+    with installation(kafka, "sensors") as environment:
+        run("topics", "create", **environment)
+        assert run("reconcile", **environment)[0] == "sensors: 0 of 2 partitions have a checkpoint"
+        reading = {"sensor_id": "p-1", "at": 1_700_000_000, "value": 1.0}
+        frame = {"sensor_id": "p-1", "at": 1_700_000_001, "step": 1.0, "values": [1.0, 1e300, 3.0]}
+        values = [msgspec.json.encode(each) for each in (reading, frame, reading)]
+        with working(environment):
+            send(environment, "sensor.readings", *[(1, b"p-1", value, []) for value in [*values, b"{"]])
+            end = time.monotonic() + 60
+            while not any(line.split()[:3] == ["1", "0", "4"] for line in run("reconcile", **environment)):
+                assert time.monotonic() < end, "not all is in a checkpoint"
+                time.sleep(0.5)
+        lines = [line.split() for line in run("reconcile", **environment)]
+        assert lines[0][:4] == ["sensors:", "2", "of", "2"]
+        assert lines[-1] == ["1", "0", "4", "6", "0", "3", "1", "0", "0", "2", "0"]
+        # A letter that was never written, as far as anybody can tell.
+        admin = KafkaAdminClient(bootstrap_servers=environment["NILOMETER_KAFKA__BOOTSTRAP_SERVERS"])
+        admin.delete_records({TopicPartition(environment["NILOMETER_KAFKA__PREFIX"] + topics.DEAD_LETTERS, 0): 1})
+        admin.close()
+        said = run("reconcile", code=1, **environment)
+        assert said[-1] == "  partition 1: 2 readings cannot be read, 1 are among the dead letters (retention?)"
 
 
 def test_the_cuts_that_count_are_printed_as_backtest_takes_them(kafka):
