@@ -40,7 +40,7 @@ from streams.tenures import Notes, Tenures
 from streams.transport.cutting import LostPosition
 from streams.transport.log import Record
 from streams.transport.tail import Logs, values
-from streams.watchdog import LOOK, Deaf, Standing, Watchdog, more_to_do
+from streams.watchdog import LOOK, Deaf, Progress, Standing, Watchdog, more_to_do
 
 if TYPE_CHECKING:  # Faust is heavy, and a backtest does without it
     from faust.types import TP
@@ -93,18 +93,21 @@ class Pipeline:
     metrics: Metrics
     executor: Executor
     tenures: dict[str, Tenures]
+    progress: Progress
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Whether this worker has its partitions and folds them, for ``/readyz``."""
+        """Whether this worker has its partitions and folds them, for ``/readyz``; one that has joined and got none is ready, too."""
         folding = {name: sorted(watcher.partitions) for name, watcher in self.watchers.items()}
         parked = {
             each.stream: {str(number): str(why) for number, why in each.parked.items()} for each in self.tenures.values() if each.parked
         }
-        return self.app.started and any(folding.values()) and not parked, {"folding": folding, "parked": parked}
+        takes_part = self.app.started and (any(folding.values()) or (self.app.members.settled and not self.app.assigned()))
+        return takes_part and not parked, {"folding": folding, "parked": parked}
 
     def healthy(self) -> tuple[bool, dict[str, Any]]:
-        """Whether the process does anything at all, for ``/healthz``."""
-        return not self.app.crashed, {"crashed": repr(self.app.crash_reason) if self.app.crashed else None}
+        """Whether the process does what it is for, for ``/healthz``: it has not crashed, its loop turns, its folds move."""
+        crashed, stuck = self.app.crashed, self.progress.trouble()
+        return not crashed and stuck is None, {"crashed": repr(self.app.crash_reason) if crashed else None, "stuck": stuck}
 
 
 def create_topics(create: Callable[[str, int], None], settings: Settings, streams: Sequence[str]) -> None:
@@ -121,10 +124,10 @@ def create_topics(create: Callable[[str, int], None], settings: Settings, stream
         create(prefix + topics.shared(stream), 1)
     if streams:
         create(prefix + topics.ALERT_LABELS, many)
+        create(prefix + topics.ALERT_SUPPRESSIONS, 1)
     create(prefix + topics.DEAD_LETTERS, 1)
 
 
-        create(prefix + topics.ALERT_SUPPRESSIONS, 1)
 def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metrics | None = None) -> Pipeline:
     """Put a worker together: the agents of the enabled streams on one Faust app.
 
@@ -199,14 +202,15 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
     metrics.build.info({"version": build(), "configuration": next(iter(watchers.values())).audit.configuration})
 
     _keep_partitions(app, tenures)
-    _keep_awake(app, tenures, of_topic, logs)
+    dog = watchdog(time.monotonic)
+    _keep_awake(app, dog, tenures, of_topic, logs)
 
     def unreadable(tp: TP, lost: LostPosition) -> None:
         why = f"{lost}. Bring the records back, or `nilometer state reset` the partition to go on from what there is"
         tenures[tp.topic].park(tp.partition, Parked(Cause.SOURCE, why))
 
     app.chunks.unreadable = unreadable
-    return Pipeline(app, watchers, metrics, executor, tenures)
+    return Pipeline(app, watchers, metrics, executor, tenures, Progress(standing=lambda: dog.standing))
 
 
 def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs, pace: Pace, records: Records) -> Tenures:
@@ -329,7 +333,7 @@ def watchdog(clock: Callable[[], float]) -> Watchdog:
     return Watchdog(clock=clock)
 
 
-def _keep_awake(app: App, tenures: dict[str, Tenures], watchers: dict[str, Watcher], logs: Logs) -> None:
+def _keep_awake(app: App, dog: Watchdog, tenures: dict[str, Tenures], watchers: dict[str, Watcher], logs: Logs) -> None:
     """Leave loudly where a partition stands still for no reason (`streams.watchdog`); both dictionaries by source topic."""
 
     async def standing(tp: TP) -> Standing:
@@ -366,7 +370,6 @@ def _keep_awake(app: App, tenures: dict[str, Tenures], watchers: dict[str, Watch
         return f"{where} stood still for {dog.limit:g} s though the log has more: another worker must take over"
 
     async def keep_awake() -> None:
-        dog = watchdog(time.monotonic)
         why: str | None = None
         while why is None:
             await asyncio.sleep(LOOK)

@@ -17,6 +17,7 @@ from faust.types import TP, AgentT, TopicT
 from faust.types.transports import ProducerT
 from mode import OneForOneSupervisor, ServiceT
 
+from streams.logs import CHATTY
 from streams.transport import kafka, memory  # noqa: F401  # make `kafka://` and `memory://` known to Faust
 from streams.transport.chunked import ChunkedConsumer, ChunkedTopics, ChunkSchema
 from streams.transport.cutting import ChunkLimits
@@ -129,7 +130,7 @@ class App(faust.App):
         async def guarded(*_: Any, **__: Any) -> None:
             if unless():
                 return
-            work = asyncio.ensure_future(handler(self._assigned(), self.consumer_generation_id))
+            work = asyncio.ensure_future(handler(self.assigned(), self.consumer_generation_id))
             try:
                 await asyncio.wait([work])
             except asyncio.CancelledError:
@@ -142,7 +143,7 @@ class App(faust.App):
 
         return guarded
 
-    def _assigned(self) -> set[TP]:
+    def assigned(self) -> set[TP]:
         """What is assigned to us: nothing any more when the consumer's thread has ended, where Faust raises."""
         try:
             return self.consumer.assignment()
@@ -210,7 +211,7 @@ def create_app(
         "producer_max_batch_size": 1 << 18,
         "producer_request_timeout": 120.0,  # a broker that is away for a while is waited for; Faust would wait 20 minutes
     }
-    for chatty in ("faust", "mode", "aiokafka"):
+    for chatty in CHATTY:
         logger = logging.getLogger(chatty)
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.WARNING)

@@ -21,6 +21,7 @@ from streams.privacy import masked
 
 SAME_LINE_SECONDS = 10.0  # a line is logged no more often: a broker that is away brings dozens a second
 OWN = logging.getLogger("nilometer")  # what a command says to whoever watches it; never left out
+CHATTY = ("faust", "mode", "aiokafka")  # their warnings are enough, but for whoever asks for all
 STRUCK_OUT = "(not shown)"
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -32,9 +33,14 @@ def set_up(settings: Settings) -> None:
         root.removeHandler(handler)
     handler = _Stderr()
     handler.setFormatter(InJson(settings) if settings.log.format == "json" else InText(settings))
+    level = logging.getLevelNamesMapping()[settings.log.level.upper()]
+    handler.addFilter(lambda record: record.name == OWN.name or record.levelno >= level)
     handler.addFilter(Seldom())
     root.addHandler(handler)
-    root.setLevel(settings.log.level.upper())
+    root.setLevel(level)
+    if level == logging.DEBUG:
+        for chatty in CHATTY:
+            logging.getLogger(chatty).setLevel(level)
     OWN.setLevel(logging.INFO)
     if settings.log.format == "json":
         sys.excepthook = _uncaught

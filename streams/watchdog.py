@@ -6,6 +6,7 @@ nothing, for ever. We guard against all causes that we know; this is for those t
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from typing import NamedTuple
 
 LIMIT = 30.0  # seconds for which a partition may stand still though its log has more
 LOOK = 2.0  # seconds between two looks
+TOO_LONG = 60.0  # seconds after which `/healthz` says no: the watchdog should have left long before
+BEAT = 1.0  # seconds between two signs of life of the event loop
 
 
 class Deaf(Exception):
@@ -67,6 +70,11 @@ class Watchdog:
     _place: dict[str, object] = field(default_factory=dict)
     _stood: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def standing(self) -> dict[str, float]:
+        """For how many seconds partitions have stood still so far, by name."""
+        return dict(self._stood)
+
     def look(self, seen: Mapping[str, Standing]) -> list[str]:
         """The assigned partitions, by name, that have stood still for too long."""
         now = self.clock()
@@ -79,3 +87,36 @@ class Watchdog:
         }
         self._stood, self._place = still, {name: seen[name].place for name in still}
         return sorted(name for name, seconds in still.items() if seconds >= self.limit)
+
+
+@dataclass
+class Progress:
+    """What a liveness probe asks from its own thread: does the event loop turn, and does every fold move that has something to do.
+
+    An idle partition folds and commits nothing and is well; a process that answers and folds nothing is not.
+
+    Attributes
+    ----------
+    turned
+        When the event loop last gave a sign of life; None where nobody keeps it (`beat`).
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    standing: Callable[[], Mapping[str, float]] = dict
+    turned: float | None = None
+
+    async def beat(self) -> None:
+        """Give a sign of life, for ever."""
+        while True:
+            self.turned = self.clock()
+            await asyncio.sleep(BEAT)
+
+    def trouble(self) -> str | None:
+        """What does not move, in words; None where all is well."""
+        if self.turned is not None and (silent := self.clock() - self.turned) > TOO_LONG:
+            return f"the event loop has not turned for {silent:.0f} s"
+        still = {name: seconds for name, seconds in self.standing().items() if seconds >= TOO_LONG}
+        if still:
+            where = ", ".join(f"{name} for {seconds:.0f} s" for name, seconds in sorted(still.items()))
+            return f"no progress though the log has more: {where}"
+        return None

@@ -75,6 +75,8 @@ async def _run(settings: Settings, metrics: Metrics) -> None:
             await asyncio.to_thread(_prepare_topics, settings)
             broker_url = url(settings.kafka.bootstrap_servers)
             pipeline = state["pipeline"] = assemble(settings, broker_url=broker_url, logs=log_reader, metrics=metrics)
+            loop_lives = asyncio.ensure_future(pipeline.progress.beat())
+            stack.callback(loop_lives.cancel)
             say(f"watching {', '.join(settings.streams.enabled)} on {settings.kafka.bootstrap_servers}")
             say(f"metrics on http://{server.host}:{server.port}/metrics")
             try:

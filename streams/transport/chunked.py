@@ -134,6 +134,11 @@ class ChunkedConsumer(Consumer):
         self.given_back = False
         await super().on_partitions_assigned(assigned, generation_id)
 
+    @property
+    def settled(self) -> bool:
+        """Whether the group has told us what is ours, if anything, and the folds of that are restored."""
+        return not self.given_back and self._settled is not None and self._settled == self.app.consumer_generation_id
+
     async def _settle(self, *_: Any, **__: Any) -> None:
         if not self.given_back:
             self._settled = self.app.consumer_generation_id

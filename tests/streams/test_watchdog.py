@@ -13,7 +13,7 @@ from streams.app import assemble, create_topics
 from streams.engine import running
 from streams.transport.broker import Broker
 from streams.transport.tail import MemoryLogs
-from streams.watchdog import Deaf, Standing, Watchdog, more_to_do
+from streams.watchdog import Deaf, Progress, Standing, Watchdog, more_to_do
 from tests.streams.apps import until
 
 STUCK = Standing(place=7, more=True)
@@ -126,3 +126,54 @@ def test_a_worker_whose_flow_is_never_resumed_leaves_loudly(monkeypatch):
     finally:
         pipeline.executor.shutdown()
         Broker.forget("deaf")
+
+
+def test_a_probe_finds_a_loop_that_has_stopped_and_a_fold_that_stands_still_not_an_idle_one():
+    watch = Watch()
+    progress = Progress(clock=lambda: watch.now, standing=lambda: watch.dog.standing)
+    assert progress.trouble() is None  # nobody keeps the sign of life
+
+    async def one_beat():
+        beat = asyncio.ensure_future(progress.beat())
+        await asyncio.sleep(0)
+        beat.cancel()
+
+    asyncio.run(one_beat())
+    assert progress.turned == watch.now
+    watch.now += 59.0
+    assert progress.trouble() is None
+    watch.now += 30.0
+    assert progress.trouble() == "the event loop has not turned for 89 s"
+    progress.turned = None
+    watch.looks(100, Standing(7, more=False))
+    assert progress.trouble() is None
+    watch.dog.limit = 1e9  # one that barks and is not heard
+    watch.looks(30, STUCK)
+    assert progress.trouble() is None
+    watch.looks(1, STUCK)
+    assert progress.trouble() == "no progress though the log has more: cards/1 for 60 s"
+
+
+def test_a_worker_to_spare_is_ready_and_says_what_is_stuck():
+    settings = load(environment={"NILOMETER_STREAMS__ENABLED": '["errors"]', "NILOMETER_STREAMS__PARTITIONS": "1"})
+    broker = Broker.named("spare")
+    create_topics(broker.create_topic, settings, ["errors"])
+    workers = [assemble(settings, broker_url="memory://spare", logs=MemoryLogs(broker)) for _ in range(2)]
+
+    async def both():
+        assert not workers[1].ready()[0]
+        async with running(workers[0].app), running(workers[1].app):
+            await until(lambda: all(worker.ready()[0] for worker in workers))
+            assert sorted(worker.ready()[1]["folding"]["errors"] for worker in workers) == [[], [0]]
+            assert workers[0].healthy() == (True, {"crashed": None, "stuck": None})
+            workers[0].progress.turned = float("-inf")
+            well, why = workers[0].healthy()
+            assert not well
+            assert why["stuck"].startswith("the event loop has not turned")
+
+    try:
+        asyncio.run(both())
+    finally:
+        for worker in workers:
+            worker.executor.shutdown()
+        Broker.forget("spare")
