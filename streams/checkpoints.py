@@ -96,7 +96,7 @@ class Checkpoints:
         Parked
             There is something, and it cannot be gone on from.
         """
-        committed, shelf = await self._stand_still()
+        committed, shelf = await stand_still(self.store, self.place, self.source)
         self._known = {name: shelf.keys(name) for name in shelf.parts}
         self.current = None
         if committed is None:
@@ -194,16 +194,6 @@ class Checkpoints:
             await all_of([await self.store.append(self.place, key, None) for key in keys])
             del self._known[name]
 
-    async def _stand_still(self) -> tuple[Committed | None, Shelf]:
-        """The group's commit and the log, read until the commit was the same before and after."""
-        committed = await self.store.committed(self.source)
-        while True:
-            contents = await self.store.read_to_end(self.place)
-            again = await self.store.committed(self.source)
-            if again == committed:
-                return committed, Shelf(contents.records)
-            committed = again
-
     async def _readable(self, shelf: Shelf, name: str) -> Found | None:
         manifest = shelf.manifest(name)
         if manifest is None:
@@ -217,8 +207,8 @@ class Checkpoints:
         if manifest.signatures != self.signatures:
             raise Parked(
                 Cause.SIGNATURE,
-                f"the state of {self._where} was made with {_text(manifest.signatures)}, the settings now say {_text(self.signatures)}: "
-                "put the old settings back, or `nilometer state reset` the partition",
+                f"the state of {self._where} was made with {text_of(manifest.signatures)}, "
+                f"the settings now say {text_of(self.signatures)}: put the old settings back, or `nilometer state reset` the partition",
             )
         data = await self.offload(shelf.data, name, manifest)
         return None if data is None else Found(name, manifest, data)
@@ -265,7 +255,19 @@ class Checkpoints:
         return f"{self.source[0]}/{self.source[1]}"
 
 
-def _text(signatures: dict[str, str]) -> str:
+async def stand_still(store: Store, place: Place, source: Place) -> tuple[Committed | None, Shelf]:
+    """The group's commit and the log of checkpoints, read until the commit was the same before and after."""
+    committed = await store.committed(source)
+    while True:
+        contents = await store.read_to_end(place)
+        again = await store.committed(source)
+        if again == committed:
+            return committed, Shelf(contents.records)
+        committed = again
+
+
+def text_of(signatures: dict[str, str]) -> str:
+    """Signatures as a person reads them."""
     return "; ".join(signatures[name] for name in sorted(signatures))
 
 

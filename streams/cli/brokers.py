@@ -136,6 +136,20 @@ def partitions_of(client: Any, topics: Mapping[str, Any]) -> dict[str, int | Non
     return {topic: found.get(topic) for topic in topics}
 
 
+def there(client: Any, topic: str) -> int:
+    """How many partitions a topic has.
+
+    Raises
+    ------
+    UserError
+        There is no such topic.
+    """
+    many = partitions_of(client, {topic: None})[topic]
+    if many is None:
+        raise UserError(f"topic {topic} is missing: nilometer topics create")
+    return many
+
+
 def _configs(client: Any, topics: list[str]) -> dict[str, dict[str, str]]:
     from kafka.admin import ConfigResource, ConfigResourceType
 

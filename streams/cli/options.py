@@ -10,11 +10,21 @@ import typer
 
 from config.load import load
 from config.settings import Settings
+from streams.errors import UserError
 
 ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="TOML file that names what differs from the defaults.", envvar="NILOMETER_CONFIG"),
 ]
+StreamName = Annotated[str, typer.Argument(metavar="STREAM", help="sensors, cards, employees or errors.", show_default=False)]
+
+
+def known(stream: str) -> None:
+    """Refuse what is no stream."""
+    from streams.topics import SOURCES
+
+    if stream not in SOURCES:
+        raise UserError(f"{stream}: wanted one of {', '.join(SOURCES)}")
 
 
 def settings_of(config: Path | None, overrides: Mapping[str, Any] | None = None) -> Settings:

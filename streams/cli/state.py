@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from streams.cli.options import ConfigFile, settings_of
+from streams.cli import savepoints
+from streams.cli.options import ConfigFile, StreamName, known, settings_of
 from streams.errors import UserError
 
-commands = typer.Typer(no_args_is_help=True, help="Look at what partitions have adopted; begin a parked one anew.")
-StreamName = Annotated[str, typer.Argument(metavar="STREAM", help="sensors, cards, employees or errors.", show_default=False)]
+commands = typer.Typer(no_args_is_help=True, help="What partitions have adopted; their state as a file, and back; ways to begin anew.")
+commands.command("export")(savepoints.export)
+commands.command("import")(savepoints.import_)
 
 
 @commands.command()
@@ -39,7 +41,7 @@ def cuts(
     topic = settings.kafka.prefix + topics.cuts(stream)
     named: set[int] = set()
     with brokers.admin(settings) as client, reading.reader(settings) as consumer:
-        for number in range(partitions(client, topic)):
+        for number in range(brokers.there(client, topic)):
             try:
                 log = [(record.offset, record.value or b"") for record in reading.to_end(consumer, topic, number)]
                 for cut in counting(number, since_reset(log)):
@@ -80,11 +82,11 @@ def reset(
 
     source = settings.kafka.prefix + topics.source(stream)
     with brokers.admin(settings) as client, reading.reader(settings) as consumer:
-        many = partitions(client, source)
+        many = brokers.there(client, source)
         if partition >= many:
             raise UserError(f"--partition {partition}: {source} has {many}, from 0 on")
         for topic in (topics.cuts(stream), topics.checkpoints(stream)):
-            if partitions(client, settings.kafka.prefix + topic) != many:
+            if brokers.there(client, settings.kafka.prefix + topic) != many:
                 raise UserError(f"{settings.kafka.prefix}{topic} has not as many partitions as {source}: nilometer topics check")
         cold.refuse_members(client, settings)
         if keep:
@@ -96,27 +98,3 @@ def reset(
             raise UserError(f"{source}/{partition} would begin anew at {start} with nothing learnt: say so with --yes")
         epoch, name = cold.reset(client, consumer, settings, stream, partition, many, start)
     typer.echo(f"{source}/{partition} begins anew at {start} (epoch {epoch}, checkpoint {name}); start the workers")
-
-
-def known(stream: str) -> None:
-    """Refuse what is no stream."""
-    from streams.topics import SOURCES
-
-    if stream not in SOURCES:
-        raise UserError(f"{stream}: wanted one of {', '.join(SOURCES)}")
-
-
-def partitions(client: Any, topic: str) -> int:
-    """How many a topic has.
-
-    Raises
-    ------
-    UserError
-        There is no such topic.
-    """
-    from streams.cli import brokers
-
-    many = brokers.partitions_of(client, {topic: None})[topic]
-    if many is None:
-        raise UserError(f"topic {topic} is missing: nilometer topics create")
-    return many
