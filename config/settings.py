@@ -387,6 +387,7 @@ class Calibration(Section, frozen=True, kw_only=True):
     mode: Annotated[str, one_of("conditional", "joint", "off")]
     guarantee: Annotated[str, one_of("tracking", "exact")]
     warm_up: Annotated[int, whole(6, 1_000_000, "events")]
+    ties: Annotated[str, one_of("drawn", "never")]
     bins: Annotated[int, whole(1, 64, "bins")]
     width: Annotated[int, whole(10, 1_000_000, "events")]
     curve_rate: Annotated[float, SHARE]

@@ -343,15 +343,17 @@ def conformal_quantile(scores: list[float], epsilon: str) -> float:
     return sorted(scores)[index - 1] if index <= m else float("inf")
 
 
-def conformal_p_value(scores: list[float], score: float) -> float:
-    """(1 + #{s_i ≥ s}) / (m + 1)."""
-    return (1 + sum(other >= score for other in scores)) / (len(scores) + 1)
+def conformal_p_value(scores: list[float], score: float, drawn: float | None = None) -> float:
+    """(1 + #{s_i ≥ s}) / (m + 1); with a draw, so many of the equal ones stand behind as makes every place among them as likely."""
+    more, equal = sum(other > score for other in scores), scores.count(score)
+    return (1 + more + (equal if drawn is None else math.floor(drawn * (1 + equal)))) / (len(scores) + 1)
 
 
-def tracked(pairs, fit, level, *, bins, width, curve_rate, level_rate, joint=False):
+def tracked(pairs, fit, level, *, bins, width, curve_rate, level_rate, joint=False, draws=None):
     """Judge (hardness, error) pairs by tracking calibration, `fit` = (knots, curves, S, t); yields (score, p, p of the hardness, alert).
 
-    p is None while too few events are there to be ranked among. Hardness and scores are kept in single precision.
+    p is None while too few events are there to be ranked among. Hardness and scores are kept in single precision. Ties count against an
+    alert, unless `draws` has a number in [0, 1) for every pair: then it says where the pair stands among those of equal score.
     """
 
     def single(value):
@@ -385,7 +387,7 @@ def tracked(pairs, fit, level, *, bins, width, curve_rate, level_rate, joint=Fal
             own = [score for hard, score in kept if sum(hard >= edge for edge in edges) == k]
             if (len(own) + 1) * share < 1:
                 own = [score for _, score in kept]
-            p = conformal_p_value(own, s)
+            p = conformal_p_value(own, s, draws and draws[number])
             p_hardness = conformal_p_value([hard for hard, _ in kept], h)
             if joint:
                 p = min(1.0, 2 * min(p, p_hardness))

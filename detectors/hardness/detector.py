@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from detectors.hardness.conformal import promised
 from detectors.hardness.curves import LEVELS, regress
 from detectors.hardness.explain import explain
-from detectors.hardness.fold import ALARMS_FULL, ARENA_FULL, DETAIL_LENGTH, DONE, MODES, TESTS, judge_then_learn
+from detectors.hardness.fold import ALARMS_FULL, ARENA_FULL, DETAIL_LENGTH, DONE, MODES, TESTS, TIES, judge_then_learn
 from detectors.hardness.state import HardnessState
 from detectors.hardness.tracking import CLAMP, KNOTS, LEAST_SPREAD
 from detectors.protocol import Alarms, Build, Columns, Explanation, Ints, Verdicts
@@ -54,9 +54,14 @@ class HardnessDetector:
         doubled, decides (where hardness by itself tells anomalies, as in most tables). "off": the bare error is ranked.
     guarantee
         "tracking": everything learns; the share of alerts tends to ε whatever comes (for any sequence, as long as a level within
-        ε/4 … 4ε can bring it there; errors that only repeat themselves never alert). "exact": curves and level stay as the warm-up left
+        ε/4 … 4ε can bring it there). "exact": curves and level stay as the warm-up left
         them, and P(alert | normal, bin) ≤ ε for events exchangeable with the ranked ones. The first is about alerts, true and false
         together; the second about false alarms.
+    ties
+        "drawn": an event's place among those whose error scores the very same is drawn, so that the share of alerts tends to ε for
+        sources that stand still, too: one in 1/ε of their equal events alerts, by lot, and says so. "never": it stands behind all of
+        them, and errors that only repeat themselves never alert. Of hardness itself ties never alert: to draw there, too, adds nothing
+        to the rate and hides what the errors tell (SMAP and MSL: AUC .68 instead of .69).
     warm_up
         Events of a key that its first curves are fit on.
     bins, width
@@ -93,6 +98,7 @@ class HardnessDetector:
         epsilon: float = 0.01,
         mode: str = "conditional",
         guarantee: str = "tracking",
+        ties: str = "drawn",
         warm_up: int = 500,
         bins: int = 4,
         width: int = 500,
@@ -106,7 +112,7 @@ class HardnessDetector:
     ) -> None:
         if not 0.0 < epsilon < 1.0:
             raise ValueError(f"epsilon = {epsilon}: wanted a probability strictly between 0 and 1")
-        for setting, given_text, wanted in (("mode", mode, MODES), ("guarantee", guarantee, GUARANTEES)):
+        for setting, given_text, wanted in (("mode", mode, MODES), ("guarantee", guarantee, GUARANTEES), ("ties", ties, TIES)):
             if given_text not in wanted:
                 raise ValueError(f"{setting} = {given_text!r}: wanted one of {', '.join(wanted)}")
         for setting, given_rate, most in (
@@ -133,13 +139,15 @@ class HardnessDetector:
                 f"epsilon = {epsilon}: needs {self.needed:,} events to rank among, bins · width = {size:,} are kept; "
                 f"wanted a width of at least {-(-self.needed // bins):,}"
             )
-        self.epsilon, self.mode, self.guarantee, self.warm_up = epsilon, mode, guarantee, warm_up
+        self.epsilon, self.mode, self.guarantee, self.ties, self.warm_up = epsilon, mode, guarantee, ties, warm_up
         self.bins, self.width, self.curve_rate, self.level_rate, self.drift_odds = bins, width, curve_rate, level_rate, drift_odds
         self.hand_over_lag, self.hand_over_spread = hand_over_lag, hand_over_spread
         self.key_limit = key_limit
         self.quiet_units: tuple[int, ...] = (quiet_units, quiet_units, max(quiet_units, width))
         learns = float(guarantee == "tracking")
-        self._sizes = np.array([MODES.index(mode), warm_up, hand_over_lag, hand_over_spread, self.needed, size, width], np.int64)
+        self._sizes = np.array(
+            [MODES.index(mode), warm_up, hand_over_lag, hand_over_spread, self.needed, size, width, TIES.index(ties)], np.int64
+        )
         self._rates = np.array([epsilon, learns * curve_rate, learns * level_rate, drift_odds])
 
     @property
@@ -235,7 +243,7 @@ class HardnessDetector:
         return HardnessState.thaw(sections, self.key_limit, self.bins, self.bins * self.width)
 
     def state_signature(self) -> dict[str, Any]:
-        """All but ε and what only shapes alerts: the curves stand at fixed levels, the adapted level is a factor of ε."""
+        """All but ε, ties and what only shapes alerts: the curves stand at fixed levels, the adapted level is a factor of ε."""
         return {
             "mode": self.mode,
             "guarantee": self.guarantee,

@@ -7,17 +7,17 @@ from detectors.protocol import P_VALUE, TEST, Alarms, Explanation
 
 TRACKING = "the share of alerts, true and false together, tends to epsilon in the long run, whatever comes"
 EXACT = "at most epsilon of normal events, if they are exchangeable with those that they are ranked among"
+OTHERWISE = ("mode", "basis", "ranked", "as_high", "equal", "tracking", "evidence", "behind")  # said in other forms
 DRIFTED = "a stream whose p-values are uniform and independent is ever told to have drifted with probability 1 in the odds"
 
 
 def explain(alarms: Alarms, i: int) -> Explanation:
-    """Explain the i-th alarm from its `DETAIL`, shape (17,)."""
+    """Explain the i-th alarm from its `DETAIL`, shape (19,)."""
     number = dict(zip(DETAIL, alarms.detail_of(i).tolist(), strict=True))
     test, mode = int(alarms.places[i, TEST]), int(number["mode"])
-    evidence: dict[str, float | int | str] = {
-        name: value for name, value in number.items() if name not in ("mode", "basis", "ranked", "as_high", "tracking", "evidence")
-    }
-    evidence |= {"mode": MODES[mode], "test": TESTS[test], "ranked_among": int(number["ranked"]), "as_high": int(number["as_high"])}
+    evidence: dict[str, float | int | str] = {name: value for name, value in number.items() if name not in OTHERWISE}
+    evidence |= {"mode": MODES[mode], "test": TESTS[test], "ranked_among": int(number["ranked"])}
+    evidence |= {name: int(number[name]) for name in ("as_high", "equal")}
     if test == DRIFT:
         odds = number["evidence"]
         reasons = (
@@ -34,7 +34,15 @@ def explain(alarms: Alarms, i: int) -> Explanation:
     rank = f"{_count(number['as_high'])} of {among}"
     reasons_, where = [], f"hardness {number['hardness']:.3g}, {_place(number['p_hardness'])}"
     error, usual, upper = number["error"], number["quantile_50"], number["quantile_95"]
-    if test == HARDNESS:
+    level = number["epsilon"] * number["factor"]
+    if number["behind"] and (1.0 + number["as_high"]) * (2.0 if mode == JOINT else 1.0) > level * (number["ranked"] + 1.0):
+        reasons_ += [
+            f"The model's error {error:.3g} ({where}) alerts by lot, and by nothing else: {number['equal']:.0f} of {among} score the very "
+            "same.",
+            "Equals are put in order by a draw, so that epsilon is kept where a source stands still; "
+            'calibration.ties = "never" leaves such events alone.',
+        ]
+    elif test == HARDNESS:
         reasons_ += [
             f"The event itself is unusual: its hardness {number['hardness']:.3g} is reached by {rank}.",
             f"The model's error is {error:.3g}; half of the events this hard stay below {usual:.3g}, 95 % below {upper:.3g}.",
@@ -52,7 +60,6 @@ def explain(alarms: Alarms, i: int) -> Explanation:
         reasons_ += [first, f"Its calibrated score {number['score']:.3g} is reached by {rank}; the threshold is {number['threshold']:.3g}."]
     if mode == JOINT:
         reasons_.append("Two things are tested, the error given the hardness and the hardness itself, so p is twice the smaller p-value.")
-    level = number["epsilon"] * number["factor"]
     adapted = "" if number["factor"] == 1.0 else f" ({number['epsilon']:.2g}, adapted to what has alerted of late)"
     reasons_.append(f"A normal event does so with p = {p:.2g}; events alert at p ≤ {level:.2g}{adapted}.")
     return Explanation(

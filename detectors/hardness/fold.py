@@ -42,13 +42,15 @@ from state.draws import BREAK_TIES, SPREAD_BUILDS, draw, uniform
 
 CONDITIONAL, JOINT, OFF = range(3)
 MODES = ("conditional", "joint", "off")
+NEVER, DRAWN = range(2)
+TIES = ("never", "drawn")  # how an event stands to those that score the very same: above none of them, or drawn among them
 ERROR, HARDNESS, DRIFT = range(3)  # the tests
 TESTS = ("error", "hardness", "drift")
 
 # The numbers behind an alarm, in this order.
 DETAIL = (
     "mode", "error", "hardness", "quantile_25", "quantile_50", "quantile_75", "quantile_95", "score", "threshold", "basis", "ranked",
-    "as_high", "p_hardness", "epsilon", "factor", "tracking", "evidence",
+    "as_high", "p_hardness", "epsilon", "factor", "tracking", "evidence", "equal", "behind",
 )  # fmt: skip
 DETAIL_LENGTH = len(DETAIL)
 ROWS = 4  # of N numbers that a key's block in the arena has: hardness and score in order of arrival, the same in order of size
@@ -58,6 +60,12 @@ DONE, ALARMS_FULL, ARENA_FULL = -1, -2, -3  # why the kernel stopped; a slot ≥
 JUMP = 0.01  # share of the martingale's capital that changes sides at each event
 STAKES = (-1.0, 0.0, 1.0)  # and what the sides bet: on small p-values, on none, on large ones
 RUIN = 1e-12  # capital is held above this, so that a drift after years is still seen
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def ahead(as_high, more, ties, drawn):  # type: ignore[no-untyped-def]
+    """How many stand before an event: `more` score more, and of the as_high − more that score the same as many as the draw says."""
+    return as_high if ties == NEVER else more + np.int64(drawn * (1 + as_high - more))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -80,13 +88,13 @@ def judge_then_learn(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Fold events row … n − 1; return the row it stopped at, and why: DONE, what is full, or the slot whose curves are to be handed over.
 
-    sizes = [mode, warm_up, lag, spread, needed, N, events between two new edges]; rates = [ε, lr, γ, capital at which a drift is told];
+    sizes = [mode, warm_up, lag, spread, needed, N, events between two new edges, ties]; rates = [ε, lr, γ, capital to tell a drift at];
     count[0] alarms stand in places, numbers and detail; floats (4, n) = hardness, expected error, calibrated score,
     p-value of the hardness.
     """
     mode, warm_up, needed = sizes[0], sizes[1], sizes[4]
     epsilon, rate, gamma, drift = rates[0], rates[1], rates[2], rates[3]
-    size = sizes[5]
+    size, ties = sizes[5], sizes[7]
     quantiles, weights = np.zeros(4), np.zeros(3)
     for i in range(row, len(slots)):
         slot, error = slots[i], errors[i]
@@ -146,16 +154,19 @@ def judge_then_learn(  # type: ignore[no-untyped-def]
             else:
                 above, more = stop[k] - rank_from(values, first, stop[k], ranked), stop[k] - rank_after(values, first, stop[k], ranked)
             hard = total - rank_from(hards, 0, total, hardness)
-            p_hardness = (1.0 + hard) / (total + 1.0)
-            p = (1.0 + above) / (n + 1.0)
-            # what the martingale plays: equal scores are told apart by a draw, or a source that only ever says 0 would seem to drift
-            fair = (more + (1.0 - uniform(hashes[slot], number, BREAK_TIES)) * (1.0 + above - more)) / (n + 1.0)
+            drawn = uniform(hashes[slot], number, BREAK_TIES)
+            before = ahead(above, more, ties, drawn)
+            p, p_hardness = (1.0 + before) / (n + 1.0), (1.0 + hard) / (total + 1.0)
+            # what the martingale plays is smoothed in any case, or a source that only ever says 0 would seem to drift
+            fair = (more + drawn * (1.0 + above - more)) / (n + 1.0)
             test, score, held = ERROR, (error if mode == OFF else float(calibrated)), n
             if mode == JOINT:
                 if p_hardness < p:
-                    test, score, held, above, basis = HARDNESS, hardnesses[i], total, hard, POOLED
+                    test, score, held, basis = HARDNESS, hardnesses[i], total, POOLED
+                    before = above = more = hard  # no draw for a hardness: that of the errors keeps the rate
                 p = min(1.0, 2.0 * min(p, p_hardness))
             allowed = np.int64(share * (held + 1.0) * (1.0 + 1e-12))
+            alert = 1 + before <= allowed
             threshold = np.inf
             if allowed > 0 and test == HARDNESS:
                 threshold = float(hards[total - allowed])
@@ -163,7 +174,6 @@ def judge_then_learn(  # type: ignore[no-untyped-def]
                 threshold = float(largest(values, stop, allowed))
             elif allowed > 0:
                 threshold = float(values[stop[k] - allowed])
-            alert = 1 + above <= allowed
             floats[3, i] = p_hardness
             out_score[i], out_threshold[i], out_p[i], out_alert[i] = score, threshold, p, alert
 
@@ -187,7 +197,7 @@ def judge_then_learn(  # type: ignore[no-untyped-def]
                 for j in range(4):
                     d[3 + j] = math.exp(quantiles[j]) - scale[slot, 1]
                 d[7], d[8], d[9], d[10], d[11], d[12] = score, threshold, basis, held, above, p_hardness
-                d[13], d[14], d[15], d[16] = epsilon, factor, gamma > 0.0, e_value
+                d[13], d[14], d[15], d[16], d[17], d[18] = epsilon, factor, gamma > 0.0, e_value, above - more, above - before
                 count[0] = a + 1
                 out_alert[i] = True
             if grown >= drift:

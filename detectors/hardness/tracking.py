@@ -6,7 +6,9 @@ Of one calibration key, after its warm-up:
    by lr · S · B_j(h) · (τ − [y < q̂_τ]), the subgradient of the pinball loss. In logarithms a drift of scale is a shift; t, a millionth
    of the warm-up's median error, keeps an error of 0 finite;
 2. score s = (y − q̂_.95(h)) / max(q̂_.75 − q̂_.25, .05 S), with the four values sorted where they are read (curves may cross);
-3. p = (1 + #{s_i ≥ s}) / (n + 1) among the recent scores of the same bin of hardness: the ring holds `bins · width` events, its bins
+3. p = (1 + #{s_i > s} + ⌊U · (#{s_i = s} + 1)⌋) / (n + 1) among the recent scores of the same bin of hardness, U the event's own draw:
+   a rank with ties broken at random, so that a source that stands still alerts as often as any; where nothing ties nothing is drawn
+   (`ties = "never"` counts every tie against the event, as the paper's rule does). The ring holds `bins · width` events, its bins
    follow the quantiles of its hardness, anew after every `width` events; a bin too small for the level in force borrows all of them;
 4. alert iff p ≤ ε·max(f, 1/4), with f ≤ 4 of the bin moved by γ/ε · (ε − alert) after each event (adaptive conformal inference, Gibbs
    and Candès 2021). What was alerted beyond the budget while the level stood at ε/4 is owed (f falls below 1/4) and repaid by staying

@@ -20,6 +20,7 @@ def define(settings: Settings) -> Definition:
             epsilon=own.epsilon,
             mode=own.mode,
             guarantee=own.guarantee,
+            ties=own.ties,
             warm_up=own.warm_up,
             bins=own.bins,
             width=own.width,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from detectors.hardness.detector import HardnessDetector, events_for, fit_key
 from detectors.hardness.state import HardnessState
 from detectors.protocol import E_VALUE, ROW, TEST, Columns, Verdicts, admit, fold
+from state.draws import BREAK_TIES, uniform
 from state.keys import PackedKeys
 from state.snapshot import pack, unpack
 from tests import alarms, naive
@@ -51,6 +52,9 @@ def slowly(detector: HardnessDetector, events: Columns) -> Iterator[tuple[float,
     for _ in range(in_force):
         yield float("nan"), float("nan"), False
     options = {"bins": detector.bins, "width": detector.width, "joint": detector.mode == "joint"}
+    if detector.ties == "drawn":
+        key = state.keys.hashes[state.keys.find(events.keys[0])]
+        options["draws"] = [uniform(key, number, BREAK_TIES) for number in range(in_force, len(events))]
     for score, p, _, alert in naive.tracked(
         pairs[in_force:], (fit.knots.tolist(), fit.theta.tolist(), *fit.scale.tolist()), detector.epsilon,
         curve_rate=learns * detector.curve_rate, level_rate=learns * detector.level_rate, **options,
@@ -60,10 +64,15 @@ def slowly(detector: HardnessDetector, events: Columns) -> Iterator[tuple[float,
 
 @pytest.mark.parametrize("size", [SMALL, LARGER], ids=["small", "larger"])
 @settings(max_examples=12, deadline=None)
-@given(seed=st.integers(0, 1000), mode=st.sampled_from(["conditional", "joint"]), guarantee=st.sampled_from(["tracking", "exact"]))
-def test_the_kernel_says_what_the_slow_way_says(size: dict, seed: int, mode: str, guarantee: str) -> None:
-    detector = HardnessDetector(epsilon=0.1, mode=mode, guarantee=guarantee, level_rate=0.05, **size)
+@given(
+    seed=st.integers(0, 1000), mode=st.sampled_from(["conditional", "joint"]), guarantee=st.sampled_from(["tracking", "exact"]),
+    ties=st.sampled_from(["drawn", "never"]), still=st.booleans(),
+)  # fmt: skip
+def test_the_kernel_says_what_the_slow_way_says(size: dict, seed: int, mode: str, guarantee: str, ties: str, still: bool) -> None:
+    detector = HardnessDetector(epsilon=0.1, mode=mode, guarantee=guarantee, ties=ties, level_rate=0.05, **size)
     events = stream(seed, detector.warm_up + 4 * detector.width)
+    if still:
+        events.fields["error"][1:] = events.fields["hardness"][1:] = 2.0
     reference = np.array(list(slowly(detector, events)))
     computed = folded(detector, detector.new_state(), events)
     np.testing.assert_allclose(computed.evidence["calibrated"], reference[:, 0], rtol=1e-5, atol=1e-5)
@@ -75,7 +84,7 @@ def test_the_kernel_says_what_the_slow_way_says(size: dict, seed: int, mode: str
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1000), mode=st.sampled_from(["conditional", "joint", "off"]), epsilon=st.sampled_from([0.08, 0.2, 0.9]))
 def test_an_alert_a_p_value_within_epsilon_and_a_score_above_the_threshold_are_one(seed: int, mode: str, epsilon: float) -> None:
-    detector = HardnessDetector(epsilon=epsilon, mode=mode, guarantee="exact", drift_odds=1e30, **SMALL)
+    detector = HardnessDetector(epsilon=epsilon, mode=mode, guarantee="exact", ties="never", drift_odds=1e30, **SMALL)
     verdicts = folded(detector, detector.new_state(), stream(seed, 200, sources=2, ties=True))
     ready = ~verdicts.not_ready
     np.testing.assert_array_equal(verdicts.alert[ready], verdicts.p_value[ready] <= epsilon)
@@ -83,6 +92,44 @@ def test_an_alert_a_p_value_within_epsilon_and_a_score_above_the_threshold_are_o
     assert np.isnan(verdicts.score[~ready]).all()
     assert not verdicts.alert[~ready].any()
     np.testing.assert_array_equal(verdicts.alarms.places[:, ROW], np.flatnonzero(verdicts.alert))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), mode=st.sampled_from(["conditional", "joint", "off"]), epsilon=st.sampled_from([0.08, 0.2, 0.9]))
+def test_where_ties_are_drawn_the_threshold_divides_all_but_what_lies_on_it(seed: int, mode: str, epsilon: float) -> None:
+    detector = HardnessDetector(epsilon=epsilon, mode=mode, guarantee="exact", drift_odds=1e30, **SMALL)
+    verdicts = folded(detector, detector.new_state(), stream(seed, 200, sources=2, ties=True))
+    ready = ~verdicts.not_ready
+    alert, score, threshold = (column[ready] for column in (verdicts.alert, np.float32(verdicts.score), np.float32(verdicts.threshold)))
+    np.testing.assert_array_equal(alert, verdicts.p_value[ready] <= epsilon)
+    assert alert[score > threshold].all()
+    assert not alert[score < threshold].any()
+
+
+@pytest.mark.parametrize("mode", ["conditional", "joint", "off"])
+def test_a_source_that_stands_still_alerts_at_epsilon_by_lot_and_says_so_or_never(mode: str) -> None:
+    still = columns(["m"] * 6000, np.zeros(6000), np.ones(6000))
+    rates = {}
+    for ties in ("drawn", "never"):
+        detector = HardnessDetector(epsilon=0.05, mode=mode, ties=ties)
+        verdicts = folded(detector, detector.new_state(), still)
+        rates[ties] = verdicts.alert[~verdicts.not_ready].mean()
+        for row in np.flatnonzero(verdicts.alert)[:3].tolist():
+            reasons = alarms.explained(detector, verdicts, row).reasons
+            assert "alerts by lot" in reasons[0]
+            assert 'ties = "never"' in reasons[1]
+    assert abs(rates["drawn"] - 0.05) < 0.005
+    assert rates["never"] == 0.0
+
+
+def test_without_equals_nothing_is_drawn() -> None:
+    said = []
+    for ties in ("drawn", "never"):
+        detector = HardnessDetector(epsilon=0.1, mode="joint", ties=ties, **SMALL)
+        state = detector.new_state()
+        said.append((folded(detector, state, stream(3, 300)).p_value, pack(detector.freeze(state))))
+    np.testing.assert_array_equal(said[0][0], said[1][0])
+    assert said[0][1] == said[1][1]
 
 
 @settings(max_examples=40, deadline=None)
@@ -227,7 +274,7 @@ def test_a_change_that_lasts_is_told_as_a_drift() -> None:
     ids=["zero", "constant", "huge", "tiny"],
 )
 def test_constant_zero_and_huge_values_are_safe(mode: str, error: float, hardness: float) -> None:
-    detector = HardnessDetector(epsilon=0.1, mode=mode, **SMALL)
+    detector = HardnessDetector(epsilon=0.1, mode=mode, ties="never", **SMALL)
     values = np.concatenate([np.full(70, error), [1.7e308, 0.0]])
     hardnesses = np.concatenate([np.full(70, hardness), [0.0, 1.7e308]])
     verdicts = folded(detector, detector.new_state(), columns(["m"] * 72, values, hardnesses))
@@ -291,6 +338,7 @@ def test_epsilon_can_be_changed_without_losing_the_state() -> None:
         ("epsilon", float("nan"), "wanted a probability"),
         ("mode", "both", "wanted one of conditional, joint, off"),
         ("guarantee", "none", "wanted one of tracking, exact"),
+        ("ties", "often", "wanted one of never, drawn"),
         ("level_rate", 0.0, "above 0"),
         ("warm_up", 0, "at least 6"),
         ("warm_up", 5000, "at most bins · width"),
