@@ -11,6 +11,7 @@ from streams import topics
 from streams.alerts import Promise
 from streams.partition import Outcome, Partition
 from streams.records import Decoded
+from streams.replies import Replies
 from streams.training import Trainer
 from streams.transport.chunk import Chunk
 
@@ -60,6 +61,8 @@ class Definition:
         What a key of the state consists of, by name; "key" is the one that people know.
     forward
         What of a folded batch goes on to another of our topics.
+    replies
+        Answers records that ask for their verdict; None where nothing does.
     train
         Makes what learns from scored events and their late labels, for partitions to adopt; None where nothing does.
     """
@@ -75,6 +78,7 @@ class Definition:
     comparable: bool = True
     parts: Callable[[bytes], dict[str, str]] = only_key
     forward: Callable[[Decoded, Outcome], Iterable[Forwarded]] = nothing_forwarded
+    replies: Replies | None = None
     train: Callable[..., Trainer] | None = None
 
     def partition(self, number: int) -> Partition:

@@ -21,10 +21,14 @@ CHECKPOINTS = {
 
 
 class Wanted(NamedTuple):
-    """A topic as it should be; settings that are not named are the broker's own (retention of sources, alerts and scores)."""
+    """A topic as it should be; settings that are not named are the broker's own (retention of sources, alerts and scores).
+
+    Where others read and write too (replies), it may have another number of partitions: `exact` says whether it may not.
+    """
 
     partitions: int
     configs: Mapping[str, str]
+    exact: bool = True
 
 
 def wanted_topics(settings: Settings, streams: Sequence[str]) -> dict[str, Wanted]:
@@ -33,7 +37,8 @@ def wanted_topics(settings: Settings, streams: Sequence[str]) -> dict[str, Wante
     prefix, copies = settings.kafka.prefix, settings.kafka.replication
 
     def want(name: str, partitions: int) -> None:
-        wanted[name] = Wanted(partitions, configs(name.removeprefix(prefix), copies))
+        topic = name.removeprefix(prefix)
+        wanted[name] = Wanted(partitions, configs(topic, copies), exact=topic not in settings.cards.reply_topics)
 
     create_topics(want, settings, streams)
     return wanted

@@ -11,6 +11,7 @@ from streams.alerts import Promise
 from streams.challengers import by_name
 from streams.definitions import Definition, nothing_forwarded
 from streams.records import decode_cards
+from streams.replies import Replies
 from streams.training import Trainer
 
 
@@ -31,6 +32,7 @@ def define(settings: Settings) -> Definition:
         fraud_loss=own.fraud_loss,
         fraud_loss_share=own.fraud_loss_share,
         critical_loss=own.critical_loss,
+        aggregates=own.aggregates,
         ring_limit=own.ring_limit,
         calibration=own.calibration,
         quiet_units=own.quiet_units,
@@ -53,6 +55,7 @@ def define(settings: Settings) -> Definition:
         scores=own.scores,
         merges=True,
         forward=partial(postings_of, exponent=own.exponent) if own.postings else nothing_forwarded,
+        replies=Replies(detector, own.reply_topics),
         train=partial(
             Trainer,
             detector.features,
