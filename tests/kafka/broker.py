@@ -31,6 +31,8 @@ ARTIFACTS = (
 SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 STARTS_WITHIN = 60.0  # seconds; 3 to 5 on a quiet machine
 
+# Whatever a broker looks after once in five minutes is looked after at once: a test that leans on the wait fails always, not rarely.
+# Records are kept for ever by default: many of ours carry times of years ago, older than any retention.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -52,6 +54,9 @@ broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=500
 log.cleaner.dedupe.buffer.size=16777216
 log.cleaner.backoff.ms=500
+log.initial.task.delay.ms=500
+log.retention.check.interval.ms=500
+log.retention.ms=-1
 auto.create.topics.enable=false
 {more}
 """

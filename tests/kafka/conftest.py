@@ -107,7 +107,7 @@ def topic(admin: KafkaAdminClient, request: pytest.FixtureRequest) -> str:
 
 
 def make_topic(admin: KafkaAdminClient, name: str, partitions: int, **configs: str) -> None:
-    admin.create_topics(
-        {name: {"num_partitions": partitions, "replication_factor": 1, "configs": {k.replace("_", "."): v for k, v in configs.items()}}},
-        wait_for_metadata=True,
-    )
+    """A topic that keeps its records, whatever time they carry, unless `configs` (dots as underscores) say otherwise."""
+    kept = {"retention.ms": "-1", **{key.replace("_", "."): value for key, value in configs.items()}}
+    made = {name: {"num_partitions": partitions, "replication_factor": 1, "configs": kept}}
+    admin.create_topics(made, wait_for_metadata=True)
