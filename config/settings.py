@@ -176,6 +176,7 @@ HALF_AN_HOUR = Wanted("a number of seconds from 0 to 1,800", lambda value: 0.0 <
 RESEND = Wanted("a number of seconds from 1 to 3,600", lambda value: 1.0 <= value <= 3_600.0)
 TIMEOUT = Wanted("a number of seconds above 0, at most 300", lambda value: 0.0 < value <= 300.0)
 ADDRESS = Wanted("an address to listen on", lambda value: value != "" and not any(c.isspace() for c in value))
+WATCH = Wanted("a list of different ids, at most 20", lambda value: len(set(value)) == len(value) <= 20 and all(value))
 PORT = Wanted("a port from 0 (any free one) to 65,535", lambda value: 0 <= value <= 65_535)
 
 
@@ -386,8 +387,8 @@ class Calibration(Section, frozen=True, kw_only=True):
     epsilon: Annotated[float, PROBABILITY]
     mode: Annotated[str, one_of("conditional", "joint", "off")]
     guarantee: Annotated[str, one_of("tracking", "exact")]
-    warm_up: Annotated[int, whole(6, 1_000_000, "events")]
     ties: Annotated[str, one_of("drawn", "never")]
+    warm_up: Annotated[int, whole(6, 1_000_000, "events")]
     bins: Annotated[int, whole(1, 64, "bins")]
     width: Annotated[int, whole(10, 1_000_000, "events")]
     curve_rate: Annotated[float, SHARE]
@@ -430,6 +431,7 @@ class Metrics(Section, frozen=True, kw_only=True):
 
     host: Annotated[str, ADDRESS]
     port: Annotated[int, PORT]
+    watch: Annotated[tuple[str, ...], WATCH]
 
 
 class Relay(Section, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,6 +31,7 @@ from streams.checkpoints import Checkpoints
 from streams.cut_log import CutLog
 from streams.definitions import Definition
 from streams.lease import Lease
+from streams.measuring import keep_measuring
 from streams.metrics import Metrics
 from streams.pace import Pace
 from streams.parked import Cause, Dead, Parked
@@ -40,6 +42,7 @@ from streams.tenures import Notes, Tenures
 from streams.transport.cutting import LostPosition
 from streams.transport.log import Record
 from streams.transport.tail import Logs, values
+from streams.watch_list import WatchList
 from streams.watchdog import LOOK, Deaf, Progress, Standing, Watchdog, more_to_do
 
 if TYPE_CHECKING:  # Faust is heavy, and a backtest does without it
@@ -148,6 +151,7 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
     prefix = settings.kafka.prefix
     metrics = metrics or Metrics()
     executor = ThreadPoolExecutor(BUILDS_AT_ONCE, thread_name_prefix="build")
+    watch_list = WatchList(settings.metrics.watch, metrics)
     watchers: dict[str, Watcher] = {}
     of_topic: dict[str, Watcher] = {}
     tenures: dict[str, Tenures] = {}
@@ -189,9 +193,9 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
             executor=executor,
             prefix=prefix,
             end=lambda number, topic=topic: app.consumer.highwater(TP(topic, number)),  # type: ignore[misc]
+            watch_list=watch_list,
         )
-        if stream.comparable:
-            metrics.promised_rate.labels(name).set(stream.rate)
+        metrics.begin(stream)
         _watch(app, topic, watchers[name])
         if stream.merges:
             _share(app, prefix + topics.shared(name), watchers[name], logs)
@@ -199,7 +203,9 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
         if stream.train is not None:
             _train(app, settings, watchers[name], logs, records)
         tenures[topic] = _tenures(app, settings, watchers[name], logs, pace, records)
-    metrics.build.info({"version": build(), "configuration": next(iter(watchers.values())).audit.configuration})
+    metrics.identify(build(), next(iter(watchers.values())).audit.configuration)
+    metrics.checkpoint_interval.set(settings.checkpoint.interval)
+    app.task(lambda: keep_measuring(watchers))
 
     _keep_partitions(app, tenures)
     dog = watchdog(time.monotonic)
@@ -210,7 +216,9 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
         tenures[tp.topic].park(tp.partition, Parked(Cause.SOURCE, why))
 
     app.chunks.unreadable = unreadable
-    return Pipeline(app, watchers, metrics, executor, tenures, Progress(standing=lambda: dog.standing))
+    pipeline = Pipeline(app, watchers, metrics, executor, tenures, Progress(standing=lambda: dog.standing))
+    metrics.ready.set_function(lambda: pipeline.ready()[0])
+    return pipeline
 
 
 def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs, pace: Pace, records: Records) -> Tenures:
@@ -243,26 +251,16 @@ def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs, pace: P
             app.add_future(app.crash(Dead(why)))
 
     def restored(number: int, seconds: float) -> None:
-        metrics.restore_seconds.labels(stream.name).observe(seconds)
-        metrics.ready.labels(stream.name, str(number)).set(1)
+        metrics.restored(stream.name, number, seconds)
         verdicts.begin(number)
 
-    def parked(number: int, why: Parked | None) -> None:
-        for cause in Cause:
-            metrics.parked.labels(stream.name, str(number), cause).set(why is not None and why.cause == cause)
-        metrics.ready.labels(stream.name, str(number)).set(0)
-
-    def made(number: int, size: int, seconds: float) -> None:
-        metrics.checkpoint_seconds.labels(stream.name).observe(seconds)
-        metrics.checkpoint_bytes.labels(stream.name, str(number)).set(size)
-
     def dropped(number: int) -> None:
-        metrics.forget(stream.name, number)
+        watcher.forget(number)
         verdicts.end(number)
 
     verdicts = _Verdicts(app, settings, watcher, logs)
     notes = Notes(
-        restored, parked, made, lambda number, seconds: metrics.checkpoint_age.labels(stream.name, str(number)).set(seconds),
+        restored, partial(metrics.waits, stream.name), partial(metrics.checkpoint, stream.name), partial(metrics.checkpointed, stream.name),
         dropped,
     )  # fmt: skip
     tenures = Tenures(
@@ -432,6 +430,8 @@ def _train(app: App, settings: Settings, watcher: Watcher, logs: Logs, records: 
         training = keep_training(
             make, logs, (prefix + topics.scores(stream.name), prefix + topics.CARD_LABELS, prefix + models),
             settings.streams.partitions, publish, watcher.refuse, lambda: 0 in watcher.partitions, settings.records.future_seconds,
+            partial(watcher.metrics.trained, stream.name),
+            lambda fraud: watcher.metrics.labels.labels(stream.name, "fraud" if fraud else "genuine").inc(),
         )  # fmt: skip
         await _for_ever(app, training)
 

@@ -169,6 +169,10 @@ class Episodes:
         """How many episodes are open."""
         return int(self._clock[2])
 
+    def open_of(self, slot: int) -> int:
+        """How many of one key's are open."""
+        return int(np.count_nonzero(self._slab["open"][slot])) if slot < self._slab.capacity else 0
+
     @property
     def event_time(self) -> int:
         """The partition's event time: the latest `at` seen, in microseconds."""

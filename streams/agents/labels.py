@@ -123,6 +123,11 @@ class Labels:
         """Whether a transaction is known as a fraud."""
         return self._known.get(transaction, (0, False))[1]
 
+    def delays(self, transactions: Ints, at: Ints) -> list[float]:
+        """Seconds from each of these transactions, at these times, to its label; of those that have one."""
+        told = ((self._known.get(number), when) for number, when in zip(transactions.tolist(), at.tolist(), strict=True))
+        return [(label[0] - when) / 1e6 for label, when in told if label is not None]
+
     def forget(self, before: int) -> None:
         """Let go of labels from before an hour: their transactions cannot change any more."""
         gone = [number for number, (at, _) in self._known.items() if at < before * HOUR]

@@ -13,8 +13,9 @@ newest record, reads again from there what the shares and late labels need, and 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ import msgspec
 import numpy as np
 
 from detectors.aggregation.shares import HOURS_A_DAY
+from detectors.protocol import Floats
 from streams.agents import labels
 from streams.agents.population import HOUR
 from streams.dead_letters import DeadLetter
@@ -34,6 +36,7 @@ LOOK = 0.2  # seconds between two looks at whether it is still ours
 AT_ONCE = 1_000  # records that may wait in memory
 AHEAD = 32  # records of the score log that are read in one go,
 KEPT = 96  # and how many are remembered: neighbouring hours share records
+LEAST_BETWEEN, MEASURING_SHARE = 1.0, 100  # s between two measures of the models, and that they take no more than a hundredth of the time
 STRIDE = 168  # hours of event time after which a version is published, at the latest: who catches up must not lose all of it by a crash
 
 
@@ -98,6 +101,30 @@ class HourIndex:
         self.fresh = {hour for hour in self.fresh if hour >= before}
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What is shown of a trainer.
+
+    Attributes
+    ----------
+    learned, frauds, lost
+        As the trainer counts them.
+    through
+        Event time up to which everything has been learned, seconds since 1970.
+    delays
+        From transactions to their labels, seconds: of those learned since the last time.
+    models
+        Measures of the champion and its challengers (`Scoreboard.measures`).
+    """
+
+    learned: int
+    frauds: int
+    lost: int
+    through: float
+    delays: Floats
+    models: Mapping[str, Mapping[str, Any]]
+
+
 class Training:
     """A trainer and how far it has read.
 
@@ -115,10 +142,13 @@ class Training:
         self, trainer: Trainer, logs: Logs, scores: str, outcomes: str, refuse: Callable[[DeadLetter], Awaitable[Any]], future: float
     ) -> None:
         self.trainer, self.logs, self.scores, self.outcomes = trainer, logs, scores, outcomes
+        self.on_label: Callable[[bool], object] = lambda fraud: None
         self.index = HourIndex()
         self.labels_next: dict[int, int] = {}
         self._refuse, self._future = refuse, int(future * 1e6)
         self._hour: int | None = None  # the last that was learned at
+        self._delays: list[float] = []  # from transactions to labels, not shown yet
+        self._shown = 0.0  # when the next look at the models is due, by the clock
         self._rows_of: OrderedDict[tuple[int, int], Rows | None] = OrderedDict()  # by partition and offset: the latest that were read
 
     async def resume(self, record: dict[str, Any], partitions: int) -> None:
@@ -161,7 +191,9 @@ class Training:
         self.labels_next[record.partition] = record.offset + 1
         try:
             latest = record.timestamp_ms * 1000 + self._future if record.timestamp_ms >= 0 else None
-            self.trainer.label(labels.read(record.value, latest))
+            label = labels.read(record.value, latest)
+            self.trainer.label(label)
+            self.on_label(label.fraud)
         except labels.Unreadable as problem:
             if not known:
                 where = (self.outcomes, record.partition, record.offset)
@@ -182,6 +214,16 @@ class Training:
         read = {"hour": now, "begin": self.index.begin(begin), "scores": self.index.next, "labels": self.labels_next}
         return {**found, "read": {name: _named(value) if isinstance(value, dict) else value for name, value in read.items()}}
 
+    def measured(self, clock: float) -> Measured | None:
+        """What there is to show; None where it was shown a moment ago, for comparing models takes a while."""
+        trainer, started = self.trainer, time.perf_counter()
+        if clock < self._shown or trainer.through is None:
+            return None
+        models = trainer.scoreboard.measures()
+        self._shown = clock + max(LEAST_BETWEEN, MEASURING_SHARE * (time.perf_counter() - started))
+        delays, self._delays = np.array(self._delays), []
+        return Measured(trainer.learned, trainer.frauds, trainer.lost, trainer.through * HOUR / 1e6, delays, models)
+
     async def _learn_to(self, now: int) -> dict[str, Any]:
         trainer = self.trainer
         due = {hour + 1 + trainer.delay_hours for hour in self.index.fresh} | set(trainer.labels.hours())
@@ -191,7 +233,10 @@ class Training:
         for hour in sorted(hour for hour in due | {now} if hour <= now):
             ripe = sorted(each for each in self.index.fresh if each < trainer.ripe_before(hour))
             again = await self._rows(sorted(trainer.wanted(hour)))
-            found = trainer.advance(hour, await self._rows(ripe), again)
+            rows = await self._rows(ripe)
+            found = trainer.advance(hour, rows, again)
+            if found:  # nothing comes of what was learned before a restart
+                self._delays += trainer.labels.delays(rows.number, rows.at)
             self.index.fresh.difference_update(ripe)
         self._hour = now
         return found
@@ -230,6 +275,8 @@ async def keep_training(
     refuse: Callable[[DeadLetter], Awaitable[Any]],
     owns_first: Callable[[], bool],
     future: float = 3600.0,
+    show: Callable[[Measured | None], object] = lambda found: None,
+    heard: Callable[[bool], object] = lambda fraud: None,
 ) -> None:
     """Train for ever, while we own partition 0.
 
@@ -241,6 +288,10 @@ async def keep_training(
         Full names of the score log, the labels, and where versions go.
     publish
         Appends a record to the latter, and returns when it is durable.
+    show
+        Told what to show of the trainer; None when it is another worker's.
+    heard
+        Told of each label that is read, 1 for a fraud.
     """
     scores, outcomes, models = topics
     while True:
@@ -251,10 +302,18 @@ async def keep_training(
         if whole is not None and whole.value is not None:
             await training.resume(msgspec.json.decode(whole.value), partitions)
         await training.catch_up(partitions)
-        await _train(training, partitions, publish, owns_first)
+        training.on_label = heard
+        await _train(training, partitions, publish, owns_first, show)
+        show(None)
 
 
-async def _train(training: Training, partitions: int, publish: Callable[[bytes], Awaitable[Any]], owns_first: Callable[[], bool]) -> None:
+async def _train(
+    training: Training,
+    partitions: int,
+    publish: Callable[[bytes], Awaitable[Any]],
+    owns_first: Callable[[], bool],
+    show: Callable[[Measured | None], object],
+) -> None:
     """Until partition 0 is another's."""
     news: asyncio.Queue[Record | None] = asyncio.Queue(AT_ONCE)
     starts = [(training.outcomes, training.labels_next), (training.scores, training.index.next)]
@@ -268,6 +327,9 @@ async def _train(training: Training, partitions: int, publish: Callable[[bytes],
             found = await training.learn()
             if found is not None and owns_first():
                 await publish(msgspec.json.encode(found))
+            measured = training.measured(time.monotonic())
+            if measured is not None:
+                show(measured)
             if news.empty():
                 await asyncio.sleep(LOOK)
             for _ in range(news.qsize()):

@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast
 import msgspec
 import numpy as np
 
-from detectors.protocol import Build
+from detectors.protocol import Build, Columns, Ints
 from streams import alerts, scores, topics
 from streams.agents.offers import Offers
 from streams.agents.population import HOUR
@@ -26,9 +26,11 @@ from streams.metrics import Metrics
 from streams.parked import Dead, Parked
 from streams.partition import Origins, Outcome, Partition
 from streams.records import Decoded
+from streams.series import observe
 from streams.tenure import Tenure
 from streams.transport.chunk import Chunk
 from streams.transport.cutting import from_position, split_at
+from streams.watch_list import WatchList
 
 UNDELIVERED = 10_000  # outputs that may be under way before a partition waits for the oldest
 LEASE_LOOK = 0.02  # how often is looked whether outputs may leave, in seconds
@@ -66,6 +68,8 @@ class Watcher:
     park: Callable[[int, Parked], None] = lambda number, why: None  # told of a partition that cannot go on
     unwanted: Callable[[int], None] = lambda number: None  # told of a partition that need not be read on
     offers: Offers = field(default_factory=Offers)  # what its partitions have still to adopt
+    watch_list: WatchList | None = None  # keys whose own numbers are shown
+    folded_at: dict[int, float] = field(default_factory=dict)  # by partition: Kafka timestamp of the last folded record, s
     _builds: dict[tuple[int, bytes, int], Future[Any]] = field(default_factory=dict)
     _hours: dict[int, int] = field(default_factory=dict)  # of the last contribution of a partition
 
@@ -78,6 +82,13 @@ class Watcher:
         """The offset a partition wants next, None where it has no fold: the one position there is."""
         tenure = self.tenures.get(number)
         return None if tenure is None else tenure.part.next
+
+    def forget(self, number: int) -> None:
+        """Show nothing more of a partition that is another worker's now."""
+        self.metrics.forget(self.definition.name, number)
+        self.folded_at.pop(number, None)
+        if self.watch_list is not None:
+            self.watch_list.forget(self.definition.name, number)
 
     def building(self, number: int) -> bool:
         """Whether models of a partition are being built, which its fold may have to wait for."""
@@ -121,7 +132,7 @@ class Watcher:
         outcome, waited = await self._drive(part, part.fold(columns, origins, chunk.next))
         seconds = time.perf_counter() - started - waited
         await self._may_speak(tenure)
-        self._measure(part, chunk, outcome, seconds)
+        self._measure(part, chunk, columns, outcome, seconds)
         try:
             tenure.outputs += await self._send(part, chunk, decoded, outcome)
         except Unsent as problem:
@@ -246,7 +257,7 @@ class Watcher:
         value = msgspec.json.encode({"partition": part.number, "hour": hour, "contribution": contribution})
         return [await self.outlet(topics.shared(part.stream), None, value, partition=0)]
 
-    def _measure(self, part: Partition, chunk: Chunk, outcome: Outcome, seconds: float) -> None:
+    def _measure(self, part: Partition, chunk: Chunk, columns: Columns, outcome: Outcome, seconds: float) -> None:
         name, metrics, verdicts = self.definition.name, self.metrics, outcome.verdicts
         metrics.records.labels(name).inc(len(chunk))
         metrics.events.labels(name).inc(len(verdicts))
@@ -255,14 +266,20 @@ class Watcher:
         metrics.batch_events.labels(name).observe(len(verdicts))
         metrics.fold_seconds.labels(name).observe(seconds)
         metrics.observe_p_values(name, verdicts.p_value)
-        metrics.seen(name, part.number, part.counts, len(part.state.keys), part.episodes.open)
-        end = self.end(part.number)
-        if end is not None:
-            metrics.fold_lag.labels(name, str(part.number)).set(max(0, end - part.next))
-        if len(chunk):
-            age = self.clock() - float(chunk.timestamps[-1]) / 1000.0
-            metrics.lag_seconds.labels(name, str(part.number)).set(age)
-            metrics.latency_seconds.labels(name).observe(max(0.0, age))
+        if name == "cards":
+            self._measure_cards(columns.fields["amount"], outcome)
+        if self.watch_list is not None:
+            self.watch_list.note(part, columns, outcome.rows, verdicts)
+        self.folded_at[part.number] = float(chunk.timestamps[-1]) / 1000.0
+        metrics.latency_seconds.labels(name).observe(max(0.0, self.clock() - self.folded_at[part.number]))
+
+    def _measure_cards(self, amounts: Ints, outcome: Outcome) -> None:
+        """What was paid, by whether it alerts, and how unusual it was."""
+        verdicts = outcome.verdicts
+        paid = (amounts if len(amounts) == len(verdicts) else amounts[outcome.rows]) * 10.0**-self.definition.detector.exponent  # type: ignore[attr-defined]
+        observe(self.metrics.unusualness, verdicts.evidence["unusualness"])
+        observe(self.metrics.amounts.labels("yes"), paid[verdicts.alert])
+        observe(self.metrics.amounts.labels("no"), paid[~verdicts.alert & (paid > 0.0)])
 
 
 def _delivered(delivery: Awaitable[Any]) -> bool:
