@@ -10,32 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.benford.ebh import merge_periods, period_record
-from detectors.benford.evidence import BETS
 from detectors.benford.explain import explain_alarm
 from detectors.benford.fold import LATEST_PERIOD, TOLD_PERIOD, fold_postings
 from detectors.benford.laws import no_laws
 from detectors.benford.periods import period_alarms, period_e_values
 from detectors.benford.pooled import LARGEST_MU, LARGEST_SIGMA, SMALLEST_SIGMA, Population, contribution, merge_contributions
 from detectors.benford.repeats import FILLS
-from detectors.benford.told import (
-    BAND_PLACE,
-    BAND_TRIALS,
-    DRIVERS,
-    ENTRY,
-    LARGEST_DETAIL,
-    LATE,
-    PLACES,
-    REPEATS_PLACE,
-    TRIALS,
-    fresh_counts,
-)
+from detectors.benford.rows import BAND_PLACE, BAND_TRIALS, NO_LIMIT, REPEATS_PLACE, TRIALS, Rows
+from detectors.benford.told import LARGEST_DETAIL
 from detectors.benford.verdicts import judge
 from detectors.benford.years import NO_YEAR, UNITS_A_YEAR, first_day, period_before
 from detectors.protocol import Alarms, Build, Columns, Explanation, Ints, Verdicts
 from state.keys import KeyIndex
 from state.log_histogram import no_amounts
 from state.moments import no_moments
-from state.slab import Slab
 from state.snapshot import Section, upgraded
 
 TESTS = ("digits", "onset", "band", "repeats", "period")
@@ -64,19 +52,7 @@ class BenfordState:
 
     def __init__(self, key_limit: int, population: Population, distinct: int) -> None:
         self.keys = KeyIndex(key_limit)
-        self.rows = Slab(
-            counts=fresh_counts(),
-            hits=np.zeros(PLACES, np.int64),
-            evidence=np.ones((BETS, PLACES)),
-            onset=np.zeros((BETS, PLACES - 1)),
-            expected=np.zeros(PLACES),
-            window=np.zeros(18),
-            late=np.zeros(LATE),
-            closed=np.zeros(3),
-            recent=np.zeros(distinct, np.int64),
-            driven=np.zeros(PLACES, np.int64),
-            drivers=np.zeros((PLACES, DRIVERS, ENTRY), np.int64),
-        )
+        self.rows = Rows(distinct)
         self.moments, self.histogram, self.fills = no_moments(), no_amounts(), np.zeros((2, FILLS), np.int64)
         self.population = population
         self.clock = np.full(2, NO_YEAR, np.int64)
@@ -228,18 +204,15 @@ class BenfordDetector:
         alarms = Alarms(np.zeros((room, 5), np.int64), np.zeros((room, 4)), np.zeros(room * LARGEST_DETAIL), np.zeros(room, np.int64))
         row, used, rows, everybody = 0, 0, state.rows, state.population
         fields = columns.fields
-        limits = np.where(fields["limit"] < 0, self.limit, fields["limit"]) if self.limit else fields["limit"]
         while True:
             row, used = fold_postings(
-                row, columns.slots, columns.at, fields["amount"], limits, fields["approval_limit"],
+                row, columns.slots, columns.at, fields["amount"], fields["limit"], fields["approval_limit"],
                 fields["upstream"], fields["partition"], fields["offset"],
-                rows["counts"], rows["hits"], rows["evidence"], rows["onset"], rows["expected"], rows["window"], rows["late"],
-                rows["closed"], rows["recent"], rows["driven"], rows["drivers"],
-                state.moments, state.histogram, state.fills, state.clock,
+                rows.whole, rows.real, self.distinct, state.moments, state.histogram, state.fills, state.clock,
                 everybody.reference, everybody.histogram, everybody.fits, everybody.scatters, everybody.repeat_shares,
                 state.epoch, state.whose, state.laws, self.approval_limits,
                 float(self.alpha), self.window, float(self.minimum_expected), self._decay, float(self.band_width),
-                self._first_day, self.period_months, self.utc_offset, self.exponent,
+                self._first_day, self.period_months, self.utc_offset, self.exponent, self.limit or NO_LIMIT,
                 verdicts.score, verdicts.threshold, verdicts.p_value, verdicts.alert, verdicts.seen, verdicts.needed, verdicts.unit,
                 verdicts.reason, told_e, told_window, alarms.places, alarms.numbers, alarms.detail, alarms.detail_stop, used,
             )  # fmt: skip
@@ -315,11 +288,14 @@ class BenfordDetector:
         arrays: dict[str, NDArray[Any]] = state.rows.freeze(state.keys.order())
         arrays |= {"moments": state.moments.copy(), "histogram": state.histogram.copy(), "fills": state.fills.copy()}
         arrays |= {"clock": state.clock.copy(), **state.population.frozen()}
-        return {"benford.keys": Section(1, state.keys.freeze()), "benford": Section(3, arrays)}
+        return {"benford.keys": Section(1, state.keys.freeze()), "benford": Section(4, arrays)}
 
     def thaw(self, sections: Mapping[str, Section]) -> BenfordState:
         """The state of frozen sections."""
-        keys, section = upgraded("benford.keys", sections["benford.keys"], 1, {}), upgraded("benford", sections["benford"], 3, {})
+        keys, section = (
+            upgraded("benford.keys", sections["benford.keys"], 1, {}),
+            upgraded("benford", sections["benford"], 4, {3: _without_driven}),
+        )
         state = self.new_state()
         state.keys = KeyIndex.thaw(dict(keys.arrays), self.key_limit)
         arrays = dict(section.arrays)
@@ -343,6 +319,11 @@ class BenfordDetector:
     def explain(self, alarms: Alarms, i: int) -> Explanation:
         """Say why there is the i-th alarm, from the alarms alone."""
         return explain_alarm(alarms.detail_of(i), self.topics)
+
+
+def _without_driven(section: Section) -> Section:
+    """How often a place was driven was kept beside how often it was hit: the same number."""
+    return Section(4, {name: array for name, array in section.arrays.items() if name != "driven"}, section.meta)
 
 
 def _doubled(array: NDArray[Any]) -> NDArray[Any]:

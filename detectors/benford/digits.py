@@ -17,9 +17,14 @@ def leading_digit(amount):  # type: ignore[no-untyped-def]
     if amount < 0:
         last = amount % 10  # of the floor; |−2⁶³| is no int64, so divide towards zero before the sign is dropped
         amount = -amount if amount > -10 else -((amount - last) // 10 + (1 if last > 0 else 0))
-    while amount >= 10:
-        amount //= 10
-    return amount
+    for _ in range(2):
+        if amount >= 100_000_000:
+            amount //= 100_000_000
+    if amount >= 10_000:
+        amount //= 10_000
+    if amount >= 100:
+        amount //= 100
+    return amount // 10 if amount >= 10 else amount
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

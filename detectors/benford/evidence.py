@@ -30,9 +30,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-SIZES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2])  # [ε] the bets: from one posting in two hundred to one in five
-BETS = len(SIZES)
-_LARGEST = 1e300  # what is won stays a double; less than was won is still evidence, and so is the nothing that losses end in
+from detectors.benford.lanes import BETS, LANES, bet_on_lanes, sum_of_places
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -44,6 +42,8 @@ def slope_of(share, hits, others, hit, rho):  # type: ignore[no-untyped-def]
     """
     if not 0.0 < share < 1.0 or rho >= 1.0:
         return 0.0
+    if rho == 0.0 and not hit:
+        return -1.0  # what follows comes to this, after a division
     honest = (share if hit else 1.0 - share) * (1.0 - rho)
     own = rho * (hits if hit else others)
     # in the place p + ε (1 − p) adds ε and takes ε p, elsewhere ε (1 − p) is taken
@@ -51,45 +51,44 @@ def slope_of(share, hits, others, hit, rho):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def bet(slopes, evidence, onset, first, last):  # type: ignore[no-untyped-def]
-    """Take one posting into the bets on places first … last − 1: `evidence` the products, `onset` the Shiryaev–Roberts sums.
-
-    Both are (BETS, places): all places of one size side by side, so that several are computed at a time.
-    """
-    for e in range(BETS):
-        size = SIZES[e]
-        for place in range(first, last):
-            slope = slopes[place]
-            factor = 1.0 + size * slope
-            won, late = evidence[e, place] * factor, (onset[e, place] + (1.0 if slope != 0.0 else 0.0)) * factor
-            evidence[e, place] = won if won < _LARGEST else _LARGEST
-            onset[e, place] = late if late < _LARGEST else _LARGEST
+def bet(bets, first, slope):  # type: ignore[no-untyped-def]
+    """Take one posting into the bets on a place, whose LANES numbers stand in `bets` from `first` on."""
+    bet_on_lanes(bets, first, slope, 1.0 if slope != 0.0 else 0.0)  # type: ignore[call-arg]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def mean_of(bets, first, last):  # type: ignore[no-untyped-def]
-    """Return the mean of (BETS, places) over all sizes and places first … last − 1: an e-value of e-values."""
-    total = 0.0
-    for e in range(BETS):
-        here = 0.0
-        for place in range(first, last):
-            here += bets[e, place]
-        total += here
-    return total / ((last - first) * BETS)
+def bet_without_onset(bets, first, slope):  # type: ignore[no-untyped-def]
+    """The same where only the products are kept: the sums stay 0."""
+    bet_on_lanes(bets, first, slope, 0.0)  # type: ignore[call-arg]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def mean_of(bets, first, places):  # type: ignore[no-untyped-def]
+    """Return the mean over all sizes and so many places from a lane on: an e-value of e-values, or the onset's statistic.
+
+    `first` is where the first place begins for the products, BETS behind it for the sums.
+    """
+    return sum_of_places(bets, first, places) / (places * BETS)  # type: ignore[call-arg]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def no_bets(bets):  # type: ignore[no-untyped-def]
+    """Have nothing won: products of 1, sums of 0, of whole places."""
+    for k in range(len(bets)):
+        bets[k] = 1.0 if k % LANES < BETS else 0.0
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _follow(shares, hits, rho, out):  # type: ignore[no-untyped-def]
     places = shares.shape[1]
-    evidence, onset, count = np.ones((BETS, places)), np.zeros((BETS, places)), np.zeros(places, np.int64)
-    slopes = np.zeros(places)
+    bets, count = np.empty(places * LANES), np.zeros(places, np.int64)
+    no_bets(bets)
     for i in range(len(hits)):
         for place in range(places):
-            slopes[place] = slope_of(shares[i, place], count[place], i - count[place], hits[i] == place, rho)
-        bet(slopes, evidence, onset, 0, places)
+            bet(bets, place * LANES, slope_of(shares[i, place], count[place], i - count[place], hits[i] == place, rho))
         if hits[i] >= 0:
             count[hits[i]] += 1
-        out[0, i], out[1, i] = mean_of(evidence, 0, places), mean_of(onset, 0, places)
+        out[0, i], out[1, i] = mean_of(bets, 0, places), mean_of(bets, BETS, places)
 
 
 def follow(shares: NDArray[np.float64], hits: NDArray[np.int64], rho: float = 0.0) -> NDArray[np.float64]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from detectors.benford.told import BAND_PLACE, BAND_TEST, DETAIL, ENTRY, NO_LIMIT, ONSET, PERIOD_TEST, REPEATS_PLACE, REPEATS_TEST, SCALARS
+from detectors.benford.rows import BAND_PLACE, BAND_TEST, ENTRY, NO_LIMIT, ONSET, PERIOD_TEST, REPEATS_PLACE, REPEATS_TEST
+from detectors.benford.told import DETAIL, SCALARS
 from detectors.benford.years import UNITS_A_YEAR
 from detectors.protocol import Explanation, Floats
 from detectors.wording import instant, plain

@@ -14,18 +14,18 @@ import numpy as np
 
 from detectors.benford.fold import CRITICAL_AT
 from detectors.benford.pooled import Population
-from detectors.benford.told import BAND_PLACE, CLOSED, DETAIL, LARGEST_DETAIL, PERIOD, PERIOD_TEST, REPEATS_PLACE, tell
+from detectors.benford.rows import BAND_PLACE, CLOSED, PERIOD, PERIOD_TEST, REPEATS_PLACE, Rows
+from detectors.benford.told import DETAIL, LARGEST_DETAIL, tell
 from detectors.benford.years import NO_YEAR, UNITS_A_YEAR
 from detectors.protocol import NO_ROW, Alarms, Floats, Ints
-from state.slab import Slab
 
 
-def period_e_values(rows: Slab, slots: Ints, period: int) -> Floats:
+def period_e_values(rows: Rows, slots: Ints, period: int) -> Floats:
     """Return the e-values at the end of `period` of the employees in these slots who have posted in its accounting year till then."""
     return _each(rows, slots, period)[1]
 
 
-def _each(rows: Slab, slots: Ints, period: int) -> tuple[Ints, Floats]:
+def _each(rows: Rows, slots: Ints, period: int) -> tuple[Ints, Floats]:
     """Return (their slots, their e-values)."""
     year = period // UNITS_A_YEAR
     counts, evidence, closed = rows["counts"][slots], rows["evidence"][slots], rows["closed"][slots]
@@ -45,7 +45,7 @@ def _each(rows: Slab, slots: Ints, period: int) -> tuple[Ints, Floats]:
 
 
 def period_alarms(
-    rows: Slab, slots: Ints, ended: Mapping[str, Any], population: Population, *, alpha: float, exponent: int, width: float
+    rows: Rows, slots: Ints, ended: Mapping[str, Any], population: Population, *, alpha: float, exponent: int, width: float
 ) -> Alarms:
     """Return an alarm for each employee whose e-value reaches the threshold of a period's end, in the order of `slots`.
 
@@ -62,8 +62,7 @@ def period_alarms(
     for i, (slot, e) in enumerate(zip(named.tolist(), e_values.tolist(), strict=True)):
         used = tell(
             alarms.detail, used, PERIOD_TEST, e, threshold, float(alpha), q, population.reference, population.fits,
-            float(population.scatters[0]), exponent, float(width), rows["counts"][slot], rows["hits"][slot], rows["evidence"][slot],
-            rows["onset"][slot], rows["expected"][slot], rows["late"][slot], rows["driven"][slot], rows["drivers"][slot],
+            float(population.scatters[0]), exponent, float(width), rows.whole[slot], rows.real[slot], rows.distinct,
             q, int(ended.get("employees", 0)), int(ended.get("taken", 0)),
         )  # fmt: skip
         of_period = (alarms.detail_stop[i - 1] if i else 0) + np.array([DETAIL.index("period"), DETAIL.index("year")])

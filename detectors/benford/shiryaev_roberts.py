@@ -21,7 +21,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from detectors.benford.evidence import BETS, bet, mean_of, slope_of
+from detectors.benford.evidence import bet, mean_of, no_bets, slope_of
+from detectors.benford.lanes import BETS, LANES
 
 POSTINGS = 10_000.0  # [T] of one employee in a year, up to which the boundary is flat
 CROSSING = 1.0  # [C] κ = C / α
@@ -38,22 +39,21 @@ def boundary(alpha, t):  # type: ignore[no-untyped-def]
 def _highest(shares, cumulated, band, rho, draws, out):  # type: ignore[no-untyped-def]
     places = len(shares)
     for r in range(len(draws)):
-        evidence, onset, count = np.ones((BETS, places)), np.zeros((BETS, places)), np.zeros(places, np.int64)
-        highest, slopes = 0.0, np.zeros(places)
+        bets, count, highest = np.empty(places * LANES), np.zeros(places, np.int64), 0.0
+        no_bets(bets)
         for i in range(draws.shape[1]):
             u = draws[r, i]
             digit = 0
             while digit < 8 and u >= cumulated[r, digit]:
                 digit += 1
             for place in range(9):
-                slopes[place] = slope_of(shares[place], count[place], i - count[place], digit == place, rho)
+                bet(bets, place * LANES, slope_of(shares[place], count[place], i - count[place], digit == place, rho))
             count[digit] += 1
             if places > 9:  # a band within the nines: the last `band` of all
                 inside = u >= 1.0 - band[r]
-                slopes[9] = slope_of(shares[9], count[9], i - count[9], inside, rho)
+                bet(bets, 9 * LANES, slope_of(shares[9], count[9], i - count[9], inside, rho))
                 count[9] += 1 if inside else 0
-            bet(slopes, evidence, onset, 0, places)
-            highest = max(highest, mean_of(onset, 0, places) / (POSTINGS * max(1.0, ((i + 1) / POSTINGS) ** 2)))
+            highest = max(highest, mean_of(bets, BETS, places) / (POSTINGS * max(1.0, ((i + 1) / POSTINGS) ** 2)))
         out[r] = highest
 
 

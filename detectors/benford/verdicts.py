@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from detectors.benford.told import (
+from detectors.benford.rows import (
     ALARMED,
     BAND_PLACE,
     BAND_TEST,
@@ -33,15 +33,15 @@ from detectors.benford.told import (
     TRIALS,
     WINDOW,
     YEAR,
+    Rows,
 )
 from detectors.benford.years import NO_YEAR, UNITS_A_YEAR
-from state.slab import Slab
 
 CLEARED, CONFIRMED = "cleared", "confirmed"
 _PLACES = {DIGITS: slice(0, 9), ONSET: slice(0, 10), BAND_TEST: slice(BAND_PLACE, BAND_PLACE + 1), REPEATS_TEST: slice(REPEATS_PLACE, None)}
 
 
-def judge(rows: Slab, slot: int, test: int, verdict: str, last_unit: int) -> None:
+def judge(rows: Rows, slot: int, test: int, verdict: str, last_unit: int) -> None:
     """Begin a test's evidence anew because of a verdict on an episode whose last unit was `last_unit`.
 
     One on a period's end concerns all three tests whose evidence was taken together.
@@ -66,8 +66,8 @@ def judge(rows: Slab, slot: int, test: int, verdict: str, last_unit: int) -> Non
             _take_out(rows, slot, places)
 
 
-def _take_out(rows: Slab, slot: int, places: slice) -> None:
-    for name in ("hits", "expected", "driven", "drivers"):
+def _take_out(rows: Rows, slot: int, places: slice) -> None:
+    for name in ("hits", "expected", "drivers"):
         rows[name][slot, places] = 0
     row, here = rows["counts"][slot], np.arange(REPEATS_PLACE + 1)[places]
     if 0 in here:

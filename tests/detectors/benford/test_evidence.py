@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.benford.evidence import BETS, SIZES, bet, follow, mean_of, slope_of
+from detectors.benford.evidence import bet, bet_without_onset, follow, mean_of, no_bets, slope_of
+from detectors.benford.lanes import BETS, LANES, LARGEST, SIZES, SMALLEST
 from detectors.benford.reference import digit_probabilities
 from tests import naive
 
@@ -18,11 +19,38 @@ correlations = st.sampled_from([0.0, 1e-4, 0.002, 0.1])
 sequences = st.lists(st.booleans(), min_size=1, max_size=60)
 
 
+def fresh(places):
+    bets = np.empty(places * LANES)
+    no_bets(bets)
+    return bets
+
+
 def products(hits, share, rho):
-    evidence, onset = np.ones((BETS, 1)), np.zeros((BETS, 1))
+    bets = fresh(1)
     for i, hit in enumerate(hits):
-        bet(np.array([slope_of(share, sum(hits[:i]), i - sum(hits[:i]), hit, rho)]), evidence, onset, 0, 1)
-    return evidence[:, 0], onset[:, 0]
+        bet(bets, 0, slope_of(share, sum(hits[:i]), i - sum(hits[:i]), hit, rho))
+    return bets[:BETS], bets[BETS:]
+
+
+@given(numbers=st.lists(st.floats(0.0, LARGEST), min_size=3 * LANES, max_size=3 * LANES), slope=st.floats(-1.0, 1e6))
+def test_lanes_at_once_are_the_lanes_one_by_one_to_the_bit(numbers, slope):
+    def kept(x):
+        return min(x if x > SMALLEST else 0.0, LARGEST)
+
+    sums = np.repeat([0.0, float(slope != 0.0)], BETS)
+    sizes = np.concatenate([SIZES, SIZES])
+    reference, computed, without = np.array(numbers), np.array(numbers), np.array(numbers)
+    for k in range(LANES):
+        reference[LANES + k] = kept((reference[LANES + k] + sums[k]) * (1.0 + sizes[k] * slope))
+    bet(computed, LANES, slope)
+    bet_without_onset(without, LANES, slope)
+    assert computed.tobytes() == reference.tobytes()
+    assert without[LANES : LANES + BETS].tobytes() == reference[LANES : LANES + BETS].tobytes()
+    for first in (0, BETS):
+        total = 0.0
+        for k in range(first, first + BETS):
+            total += ((0.0 + reference[k]) + reference[LANES + k]) + reference[2 * LANES + k]
+        assert mean_of(computed, first, 3) == total / (3 * BETS)
 
 
 @given(hits=sequences, share=shares, rho=correlations)
@@ -47,7 +75,7 @@ def test_a_bet_is_no_better_than_fair_under_any_honest_share(share, truth, hits,
     means = []
     for p in (share, min(truth, share)):
         chance = (p * (1 - rho) + rho * hits) / (1 - rho + rho * (hits + others))
-        won = [1 + SIZES * slope_of(share, hits, others, hit, rho) for hit in (False, True)]
+        won = [1 + np.array(SIZES) * slope_of(share, hits, others, hit, rho) for hit in (False, True)]
         means.append(chance * won[True] + (1 - chance) * won[False])
     assert means[0] == pytest.approx(np.ones(BETS), rel=1e-9)
     assert (means[1] <= 1 + 1e-9).all()
@@ -72,11 +100,12 @@ def test_no_length_of_stream_makes_evidence_overflow_or_creep():
 
 
 def test_nothing_is_bet_on_what_is_certain_or_impossible():
-    slopes = np.array([slope_of(share, 3, 4, True, 0.0) for share in (0.0, 1.0, math.nan)] + [slope_of(0.5, 0, 0, True, 1.0)])
-    evidence, onset = np.ones((BETS, 4)), np.zeros((BETS, 4))
-    bet(slopes, evidence, onset, 0, 4)
-    assert mean_of(evidence, 0, 4) == 1.0
-    assert mean_of(onset, 0, 4) == 0.0
+    slopes = [slope_of(share, 3, 4, True, 0.0) for share in (0.0, 1.0, math.nan)] + [slope_of(0.5, 0, 0, True, 1.0)]
+    bets = fresh(4)
+    for place, slope in enumerate(slopes):
+        bet(bets, place * LANES, slope)
+    assert mean_of(bets, 0, 4) == 1.0
+    assert mean_of(bets, BETS, 4) == 0.0
 
 
 def test_honest_employees_are_ever_alarmed_no_more_often_than_promised():

@@ -9,21 +9,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.benford.repeats import FILLS, fill_of, group_sums, merge_repeats, remember, repeat_shares, scatter
+from detectors.benford.repeats import FILLS, fill_of, group_sums, mark_of, merge_repeats, remember, repeat_shares, scatter
 from tests import naive
 
 
 @given(amounts=st.lists(st.integers(1, 30), max_size=120), room=st.integers(1, 12))
 def test_an_amount_is_remembered_until_as_many_others_have_come(amounts, room):
-    ring, head = np.zeros(room, np.int64), 0
+    marks = (room + 3) // 4
+    row, head = np.zeros(marks + room, np.int64), 0
     distinct = []
     for amount in amounts:
         reference = amount in distinct[-room:]
-        computed = remember(ring, head, amount)
+        computed = remember(row, 0, marks, room, head, amount)
         assert computed == reference
         if not computed:
             head += 1
             distinct.append(amount)
+
+
+def test_amounts_of_one_mark_are_told_apart():
+    first = 12_345
+    alike = next(amount for amount in range(first + 1, 10**6) if mark_of(amount) == mark_of(first))
+    row = np.zeros(3, np.int64)
+    assert [remember(row, 0, 1, 2, head, amount) for head, amount in enumerate([first, alike])] == [False, False]
+    assert remember(row, 0, 1, 2, 2, first)
+    assert not remember(row, 0, 1, 2, 2, alike + 1)  # in place of the first
+    assert not remember(row, 0, 1, 2, 3, first)
+
+
+@given(amounts=st.lists(st.integers(1, 2**63 - 1), max_size=50))
+def test_a_mark_is_two_bytes_and_never_that_of_an_empty_cell(amounts):
+    marks = mark_of(np.array(amounts, np.int64))
+    assert ((marks >= 1) & (marks < 2**16)).all()
 
 
 def test_how_much_is_remembered_is_told_in_doublings():

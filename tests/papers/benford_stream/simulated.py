@@ -19,8 +19,8 @@ from detectors.benford.ebh import e_bh_threshold
 from detectors.benford.fit import chi_square_tail
 from detectors.benford.fold import PARTS
 from detectors.benford.reference import digit_probabilities
+from detectors.benford.rows import BAND_TEST, DIGITS, ONSET, REPEATS_TEST
 from detectors.benford.shiryaev_roberts import boundary
-from detectors.benford.told import BAND_TEST, DIGITS, ONSET, REPEATS_TEST
 from detectors.protocol import Columns, Verdicts, fold
 from state.keys import PackedKeys
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from detectors.benford.detector import BenfordDetector
-from detectors.benford.told import BAND_TEST, DIGITS, ONSET
+from detectors.benford.rows import BAND_TEST, DIGITS, ONSET
 from tests.papers.benford.purchasing_cards import FILE, place
 from tests.papers.benford_stream.__main__ import threshold
 from tests.papers.benford_stream.purchases import alarmed
