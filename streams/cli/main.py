@@ -21,8 +21,10 @@ from streams.cli.backtest import backtest
 from streams.cli.demo import demo
 from streams.cli.judge import judge
 from streams.cli.reconcile import reconcile
+from streams.cli.relay import relay
 from streams.cli.replay import replay
 from streams.cli.status import status
+from streams.cli.suppress import suppress
 from streams.cli.worker import worker
 from streams.errors import UserError
 
@@ -39,6 +41,8 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(worker)
+app.command()(relay)
+app.command()(suppress)
 app.command()(replay)
 app.command()(backtest)
 app.command()(status)
