@@ -52,6 +52,8 @@ def measure(watcher: Watcher, number: int, part: Partition) -> None:
         model = part.state.model
         metrics.model_through.labels(*where).set(max(0, model.version) * HOUR / 1e6)
         metrics.model_decides.labels(*where).set(rule_in_force(model.version > 0, model.frauds) == COST)
+    elif part.stream == "errors":
+        metrics.binned(part.stream, number, *part.state.counted.tolist())
     if watcher.watch_list is not None:
         watcher.watch_list.look(part)
 

@@ -179,7 +179,7 @@ class HardnessDetector:
                 row, columns.first_event, columns.slots, columns.fields["error"], columns.fields["hardness"],
                 state.keys.hashes, self._sizes, self._rates,
                 slab["seen"], slab["triggered"], slab["in_force"], slab["fitted"], slab["start"], slab["stops"], slab["edges"],
-                slab["knots"], slab["theta"], slab["scale"], slab["factors"], slab["capital"], slab["evidence"],
+                slab["knots"], slab["theta"], slab["scale"], slab["factors"], slab["capital"], slab["evidence"], state.counted,
                 state.arena.data, state.arena.header,
                 verdicts.score, verdicts.threshold, verdicts.p_value, verdicts.alert, verdicts.seen, verdicts.needed, verdicts.unit,
                 floats, places, numbers, detail, count,

@@ -83,7 +83,7 @@ def bet(capital, p):  # type: ignore[no-untyped-def]
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def judge_then_learn(  # type: ignore[no-untyped-def]
     row, first_event, slots, errors, hardnesses, hashes, sizes, rates,
-    seen, triggered, in_force, fitted, start, stops, edges, knots, theta, scale, factors, capital, evidence, data, header,
+    seen, triggered, in_force, fitted, start, stops, edges, knots, theta, scale, factors, capital, evidence, counted, data, header,
     out_score, out_threshold, out_p, out_alert, out_seen, out_needed, out_unit, floats, places, numbers, detail, count,
 ):  # fmt: skip
     """Fold events row … n − 1; return the row it stopped at, and why: DONE, what is full, or the slot whose curves are to be handed over.
@@ -176,6 +176,8 @@ def judge_then_learn(  # type: ignore[no-untyped-def]
                 threshold = float(values[stop[k] - allowed])
             floats[3, i] = p_hardness
             out_score[i], out_threshold[i], out_p[i], out_alert[i] = score, threshold, p, alert
+            counted[0, k] += 1
+            counted[1, k] += 1 if alert else 0
 
             # -- how long has it been strange: e = Π ½ p^(−1/2) from an alarm on, until it has fallen below 1
             if alert or evidence[slot] > 0.0:

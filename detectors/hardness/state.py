@@ -18,7 +18,7 @@ from state.keys import KeyIndex
 from state.slab import Slab
 from state.snapshot import Section, upgraded
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(slots=True)
@@ -37,6 +37,8 @@ class HardnessState:
         Rings in order of arrival, and in order of size: the second follows from the first.
     builds
         What has been listed and not handed over, by slot; follows from the rows.
+    counted
+        Shape (2, bins): events judged in each bin of hardness, of all keys that there have been, and those that lay beyond the budget.
     """
 
     keys: KeyIndex
@@ -45,8 +47,10 @@ class HardnessState:
     slab: Slab = field(init=False)
     arena: Arena = field(default_factory=lambda: Arena(np.float32))
     builds: dict[int, Build] = field(default_factory=dict)
+    counted: Ints = field(init=False)
 
     def __post_init__(self) -> None:
+        self.counted = np.zeros((2, self.bins), np.int64)
         self.slab = Slab(
             seen=np.int64(0),
             triggered=np.int64(0),
@@ -107,14 +111,16 @@ class HardnessState:
                     turned = int(self.slab["seen"][slot] - self.slab["in_force"][slot]) % self.size
                 rings.append(np.roll(self.rows_of(slot)[:2, :held], -turned, axis=1).ravel())
         arrays["rings"] = np.concatenate([np.empty(0, np.float32), *rings])
+        arrays["counted"] = self.counted.copy()
         return {"hardness.keys": Section(1, self.keys.freeze()), "hardness": Section(VERSION, arrays)}
 
     @classmethod
     def thaw(cls, sections: Mapping[str, Section], key_limit: int, bins: int, size: int) -> HardnessState:
         """The state of frozen sections."""
-        arrays: dict[str, NDArray[Any]] = dict(upgraded("hardness", sections["hardness"], VERSION, {}).arrays)
+        arrays: dict[str, NDArray[Any]] = dict(upgraded("hardness", sections["hardness"], VERSION, {2: _not_counted}).arrays)
         rings = arrays.pop("rings")
         state = cls(KeyIndex.thaw(dict(sections["hardness.keys"].arrays), key_limit), bins, size)
+        state.counted = arrays.pop("counted")
         n = len(arrays["seen"])
         state.slab.fit(state.keys.capacity)
         state.slab.thaw(arrays | {"start": np.full(n, -1, np.int64), "stops": np.zeros((n, bins), np.int64)})
@@ -137,3 +143,9 @@ class HardnessState:
                 kept = np.sort(hardness[~np.isnan(hardness)])
                 rows[3][: len(kept)] = kept
         return state
+
+
+def _not_counted(section: Section) -> Section:
+    """Version 2: nothing was counted by bin."""
+    bins = section.arrays["edges"].shape[1] + 1
+    return Section(3, {**section.arrays, "counted": np.zeros((2, bins), np.int64)}, section.meta)

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.hardness.detector import HardnessDetector, events_for, fit_key
+from detectors.hardness.fold import TESTS
 from detectors.hardness.state import HardnessState
 from detectors.protocol import E_VALUE, ROW, TEST, Columns, Verdicts, admit, fold
 from state.draws import BREAK_TIES, uniform
 from state.keys import PackedKeys
-from state.snapshot import pack, unpack
+from state.snapshot import Section, pack, unpack
 from tests import alarms, naive
 
 SMALL = {"warm_up": 12, "bins": 2, "width": 15, "hand_over_lag": 3, "hand_over_spread": 4}
@@ -398,3 +399,20 @@ def test_a_key_that_takes_the_place_of_another_is_frozen_as_if_it_were_the_first
         detector.process(state, events)
     rings = [detector.freeze(state)["hardness"].arrays["rings"] for state in (used, fresh)]
     np.testing.assert_array_equal(*rings)
+
+
+def test_what_is_judged_is_counted_by_hardness_and_a_state_of_before_begins_to_count() -> None:
+    detector = HardnessDetector(epsilon=0.1, warm_up=50, bins=3, width=60, hand_over_lag=0, hand_over_spread=1)
+    state = detector.new_state()
+    verdicts = folded(detector, state, stream(7, 900, sources=2))
+    judged, beyond = state.counted
+    assert judged.sum() == np.count_nonzero(~np.isnan(verdicts.p_value))
+    places = verdicts.alarms.places
+    assert beyond.sum() == len(places[places[:, TEST] != TESTS.index("drift")])
+    assert (judged > 0).all()
+    frozen = detector.freeze(state)
+    older = dict(frozen["hardness"].arrays)
+    del older["counted"]
+    thawed = detector.thaw(unpack(pack(frozen | {"hardness": Section(2, older)})))
+    assert thawed.counted.tolist() == [[0, 0, 0], [0, 0, 0]]
+    assert detector.thaw(unpack(pack(frozen))).counted.tolist() == state.counted.tolist()
