@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 TOPIC = "dead-letters"
+LETTER_FOR = "nilometer-destination"  # header: which of the relay's destinations did not take an alert
 LARGEST_REASON = 1_000  # characters
 LARGEST_VALUE = 900_000  # bytes: with its headers a letter must not be larger than a broker takes
 

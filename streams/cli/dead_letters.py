@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.options import ConfigFile, settings_of
+from streams.dead_letters import LETTER_FOR
 from streams.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ Stream = Annotated[str | None, typer.Option("--stream", metavar="NAME", help="On
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter as it lies in its topic at `at`: where it came from, why, and the bytes; `whole` unless they were cut off."""
+    """A dead letter as it lies in its topic at `at`: where it came from, why, and the bytes; `whole` unless they were cut off.
+
+    `headers` go with it when it is sent once more: for which of the relay's destinations it is meant.
+    """
 
     at: int
     topic: str
@@ -33,6 +37,7 @@ class Letter:
     key: bytes | None
     value: bytes | None
     whole: bool
+    headers: tuple[tuple[str, bytes], ...] = ()
 
     def line(self) -> str:
         """As it is listed."""
@@ -66,7 +71,7 @@ def redrive(
 ) -> None:
     """Send letters, bytes and key as they came, back to the topic and partition they came from, stamped with now.
 
-    Letters stay where they are: the last line says from which offset to go on next time, so that none is sent twice. What still
+    One that a destination of the relay did not take goes to that destination alone. Letters stay where they are: the last line says from which offset to go on next time, so that none is sent twice. What still
     cannot be read comes back as a new letter. A letter that was too large to be kept whole is left out.
     """
     settings = settings_of(config)
@@ -121,6 +126,7 @@ def read(at: int, headers: Iterable[tuple[str, bytes]], key: bytes | None, value
             key,
             value,
             "nilometer-cut-from" not in said,
+            ((LETTER_FOR, said[LETTER_FOR].encode()),) if LETTER_FOR in said else (),
         )
     except (KeyError, ValueError):
         return None
@@ -155,7 +161,9 @@ def _send(settings: Settings, whole: list[Letter]) -> None:
             if letter.partition >= (there[letter.topic] or 0):
                 raise UserError(f"{letter.topic}/{letter.partition} is not there any more; nothing was sent")
         with brokers.producer(settings) as producer:
-            sent: list[Any] = [producer.send(each.topic, each.value, key=each.key, partition=each.partition) for each in whole]
+            sent: list[Any] = [
+                producer.send(each.topic, each.value, key=each.key, partition=each.partition, headers=list(each.headers)) for each in whole
+            ]
             producer.flush(brokers.DELIVERY_SECONDS)
             for number, delivery in enumerate(sent):
                 try:

@@ -97,7 +97,7 @@ class Alertmanager(Courier):
                 continue
             labels = self._labels(story.alert)
             if there is not None and there.labels != labels:
-                out.append((there, self._ended(there, now, f"{there.labels['severity']} is now {labels['severity']}")))
+                out.append((there, self._ended(there, now, f"{there.labels['severity']} became {labels['severity']}")))
                 there = None
             if there is None or there.number != data.episode.report or now - there.sent >= self.relay.resend:
                 there = standing[story.id] = self._stands(story, there, labels, now)
@@ -108,7 +108,14 @@ class Alertmanager(Courier):
                 there = standing[story.id] = self._stands(story, None, self._labels(story.alert), now)
                 out.append((there, self._message(there, now + self.relay.minimum)))
         for name, there in list(standing.items()):
-            if there.story.over and now - there.since >= self.relay.minimum:
+            if not there.story.over:
+                continue
+            labels = self._labels(there.story.alert)
+            if there.labels != labels:  # it rose and was over between two looks
+                out.append((there, self._ended(there, now, f"{there.labels['severity']} became {labels['severity']}")))
+                there = standing[name] = self._stands(there.story, None, labels, now)
+                out.append((there, self._message(there, now + self.relay.minimum)))
+            elif now - there.since >= self.relay.minimum:
                 out.append((there, self._ended(there, now)))
                 del standing[name]
         self._send(out)

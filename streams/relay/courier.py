@@ -15,9 +15,9 @@ from typing import Any
 
 from config.settings import Relay
 from streams import logs
-from streams.dead_letters import DeadLetter
+from streams.dead_letters import LETTER_FOR, DeadLetter
 from streams.relay.alert import UNTIL_HEARD, Alert, read
-from streams.relay.inbox import LETTER_FOR, Inbox, Reassigned
+from streams.relay.inbox import Inbox, Reassigned
 from streams.relay.ledger import Heard, Ledger, Quiet, Story
 from streams.relay.metrics import RelayMetrics
 from streams.relay.post import Answer, post

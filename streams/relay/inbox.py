@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from config.settings import Settings
 from streams import topics
-from streams.dead_letters import DeadLetter
+from streams.dead_letters import LETTER_FOR, DeadLetter
 from streams.transport.log import Record
 
 Place = tuple[str, int]  # topic and partition
@@ -18,7 +18,6 @@ LONGEST_WORK_MS = 900_000  # between two polls: what stands in the topics is rea
 AT_ONCE = 200  # records a poll
 STILL_SECONDS = 60.0  # a source that has got something within these is not silent, whatever its records' times say
 DELIVERY_SECONDS = 60.0
-LETTER_FOR = "nilometer-destination"  # header of a dead letter, and of what is sent once more of it
 
 
 class Reassigned(Exception):

@@ -11,8 +11,9 @@ from config.load import defaults
 from config.settings import STREAMS
 from detectors.protocol import UNTIL_HEARD
 from streams.app import definition
+from streams.dead_letters import LETTER_FOR
 from streams.relay import alert as alerts
-from streams.relay.inbox import LETTER_FOR, Reassigned
+from streams.relay.inbox import Reassigned
 from streams.relay.ledger import Heard, Ledger
 from streams.relay.quiet import KEPT_SECONDS, Suppression, prolonged, seconds_of, stale
 from streams.relay.webhook import Webhook, key_of, sign
