@@ -25,18 +25,18 @@ ROOT = Path(__file__).resolve().parents[2]
 PARTITIONS = 2
 
 
-def nilometer(*arguments, **environment):
+def nilometer(*arguments, stdout=subprocess.PIPE, **environment):
     """A command of ours in a process of its own, to be waited for or stopped."""
-    return python("-m", "streams.cli.main", *arguments, **environment)
+    return python("-m", "streams.cli.main", *arguments, stdout=stdout, **environment)
 
 
-def python(*arguments, **environment):
+def python(*arguments, stdout=subprocess.PIPE, **environment):
     """Python in a process of its own, with our packages and the tests'."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
         [sys.executable, *arguments],
         env={**os.environ, "PYTHONPATH": path, **environment},
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.STDOUT,
         text=True,
     )
