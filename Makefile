@@ -21,7 +21,12 @@ STAMP := .venv/.installed-$(VERSION)
 PAPERS := .venv/.papers-$(VERSION)
 BENCH := .venv/.bench-$(VERSION)
 
-.PHONY: help install demo test test-slow papers bench check format clean
+# What checks the deployment, from Go modules; without Go its tests are skipped, and say so.
+GO := $(shell command -v go || ls /usr/local/go/bin/go 2>/dev/null)
+HELM_MODULE := helm.sh/helm/v3/cmd/helm@v3.18.4
+COMPOSE_MODULE := github.com/compose-spec/compose-go/v2/cmd@v2.16.2
+
+.PHONY: deploy-tools deploy-check help install demo test test-slow papers bench check format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -66,6 +71,23 @@ $(BENCH): $(STAMP)
 
 bench: $(BENCH) ## speed against stock Faust, Quix Streams, plain clients, and the floor (ARGS="--messages 200000 --write")
 	@.venv/bin/python -m tests.bench.run $(ARGS)
+
+.venv/bin/helm: $(STAMP)
+	@echo "Building helm (a minute or two the first time) …"
+	@GOBIN=$(CURDIR)/.venv/bin $(GO) install $(HELM_MODULE)
+	@touch $@
+
+.venv/bin/compose-go: $(STAMP)
+	@echo "Building the parser of compose files …"
+	@GOBIN=$(CURDIR)/.venv/bin $(GO) install $(COMPOSE_MODULE)
+	@mv .venv/bin/cmd $@
+	@touch $@
+
+deploy-tools: $(if $(GO),.venv/bin/helm .venv/bin/compose-go,install) ## helm and a parser of compose files into .venv, where there is Go
+	@$(if $(GO),true,echo "There is no Go here: the tests of the chart and of the composition will be skipped")
+
+deploy-check: deploy-tools ## image, composition, chart: linted, rendered, held against their schemas
+	@.venv/bin/python -m pytest -q tests/deploy $(ARGS)
 
 check: install ## lint, types, layers
 	@.venv/bin/ruff check .
