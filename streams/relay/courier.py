@@ -53,6 +53,7 @@ class Courier(ABC):
         self.around = around
         self.relay, self.metrics = around.relay, around.metrics
         self.ledger = Ledger(around.quiet)
+        self.serving = False  # what is ours is known, and read
         self._early: list[Record] = []
         self._looked = 0.0
 
@@ -68,11 +69,13 @@ class Courier(ABC):
 
     def _serve(self) -> None:
         self._early = []
+        self.serving = False
         self.ledger = Ledger(self.around.quiet)
         for place, end in self.inbox.begin().items():
             for record in self.inbox.history(place, end):
                 self._recall(record)
         self.begin()
+        self.serving = self.inbox.joined()
         while not self.around.stopping():
             records, self._early = [*self._early, *self.inbox.poll(POLL_SECONDS)], []
             self.take(records)

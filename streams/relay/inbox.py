@@ -27,6 +27,9 @@ class Reassigned(Exception):
 class Inbox(Protocol):
     """Where a courier's records come from, and where it says how far it is."""
 
+    def joined(self) -> bool:
+        """Whether it is known what is ours, be it nothing."""
+
     def begin(self) -> dict[Place, int]:
         """Make a fresh start: what is ours, and the offset from which each is read."""
 
@@ -70,7 +73,7 @@ class KafkaInbox:
             max_poll_interval_ms=LONGEST_WORK_MS, max_poll_records=AT_ONCE,
         )  # fmt: skip
         self._reader = KafkaConsumer(**options, **readers, group_id=None)
-        self._changed = self._paused = False
+        self._changed = self._paused = self._joined = False
         self._committed: dict[Place, int] = {}
         self._seen: dict[Any, tuple[int, float]] = {}  # of a source's partition: its end, and when that was new
         listener = _listener(self._note)
@@ -81,6 +84,9 @@ class KafkaInbox:
         for each in (self._consumer, self._reader, self._producer):
             if each is not None:
                 each.close()
+
+    def joined(self) -> bool:
+        return self._joined
 
     def begin(self) -> dict[Place, int]:
         from kafka.errors import IllegalStateError
@@ -172,8 +178,9 @@ class KafkaInbox:
             self._changed = True
             raise Reassigned from problem
 
-    def _note(self) -> None:
+    def _note(self, assigned: bool) -> None:
         self._changed = True
+        self._joined = assigned
 
     def _record(self, record: Any) -> Record:
         topic = record.topic.removeprefix(self._prefix)
@@ -186,9 +193,9 @@ def _listener(changed: Any) -> Any:
     class Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is imported late
         def on_partitions_revoked(self, revoked: Sequence[Any]) -> None:
             """Whatever stays comes back by the next assignment."""
-            changed()
+            changed(False)
 
         def on_partitions_assigned(self, assigned: Sequence[Any]) -> None:
-            changed()
+            changed(True)
 
     return Listener()

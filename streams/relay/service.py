@@ -37,7 +37,7 @@ class Service:
         self.metrics = RelayMetrics()
         self._suppressions = Suppressions()
         self._trouble: dict[str, str] = {}
-        self._ready: set[str] = set()
+        self._couriers: dict[str, Courier] = {}
         self.destinations = destinations(settings, self._around())
         self._threads: list[threading.Thread] = []
 
@@ -63,8 +63,9 @@ class Service:
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether all that is read can be delivered, for ``/readyz``."""
         failing = [name for name in self.destinations if self.metrics.trouble.labels(name)._value.get()]
-        joined = self._known.is_set() and self._ready >= set(self.destinations)
-        return joined and not failing and not self._trouble, {"failing": failing, "trouble": dict(self._trouble)}
+        waiting = [name for name in self.destinations if name not in self._couriers or not self._couriers[name].serving]
+        well = self._known.is_set() and not waiting and not failing and not self._trouble
+        return well, {"waiting": waiting, "failing": failing, "trouble": dict(self._trouble)}
 
     def _around(self) -> Around:
         settings = self._settings
@@ -98,10 +99,11 @@ class Service:
     def _serve(self, name: str, make: Make) -> None:
         inbox = KafkaInbox(self._settings, group=f"nilometer-relay-{name}")
         try:
-            self._ready.add(name)
+            courier = self._couriers[name] = make(inbox)
             self._trouble.pop(name, None)
-            make(inbox).run()
+            courier.run()
         finally:
+            self._couriers.pop(name, None)
             inbox.close()
 
     def _keep(self, name: str, work: Callable[[], None]) -> None:

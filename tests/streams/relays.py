@@ -82,6 +82,9 @@ class MemoryInbox:
         self.positions = {}
         self.reassign = False
 
+    def joined(self):
+        return True
+
     def begin(self):
         return self.blow.step(self._begin)
 
