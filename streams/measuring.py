@@ -27,6 +27,7 @@ async def keep_measuring(watchers: Mapping[str, Watcher]) -> None:
     while True:
         started = time.perf_counter()
         for watcher in watchers.values():
+            watcher.metrics.tasks.set(len(asyncio.all_tasks()))
             for number, part in watcher.partitions.items():
                 try:
                     measure(watcher, number, part)

@@ -51,6 +51,7 @@ class Metrics:
             "kernels_info", "1, by the digest of what the kernels said to known events: one machine, one digest.", "stream", "digest"
         )
         self.ready = Gauge("nilometer_ready", "1 while /readyz says so.", registry=self.registry)
+        self.tasks = Gauge("nilometer_tasks", "Asyncio tasks that are alive.", registry=self.registry)
         self.checkpoint_interval = Gauge(
             "nilometer_checkpoint_interval_seconds", "How often a partition's state should be made durable.", registry=self.registry
         )
