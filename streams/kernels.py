@@ -34,10 +34,11 @@ def compile_kernels(stream: str) -> None:
 
 
 @contextmanager
-def compiling(streams: Sequence[str]) -> Iterator[Iterator[str]]:
+def compiling(streams: Sequence[str], digests: dict[str, str] | None = None) -> Iterator[Iterator[str]]:
     """Begin to compile the kernels of these streams side by side; within, the names come as they are finished.
 
-    Nothing heavy is imported here, so that whoever waits can import in the meantime.
+    What each stream's kernels say to known events (`streams.self_test`) is put into `digests`. Nothing heavy is imported here, so
+    that whoever waits can import in the meantime.
 
     Raises
     ------
@@ -46,12 +47,18 @@ def compiling(streams: Sequence[str]) -> Iterator[Iterator[str]]:
     """
     command = [sys.executable, "-m", "streams.kernels"]
     # In a session of their own: Ctrl-C is for us, and we end them.
-    working = {stream: subprocess.Popen([*command, stream], start_new_session=True) for stream in streams}
+    working = {
+        stream: subprocess.Popen([*command, stream], start_new_session=True, stdout=subprocess.PIPE, text=True) for stream in streams
+    }
 
     def finished() -> Iterator[str]:
         for stream, process in working.items():
+            assert process.stdout is not None
+            said = process.stdout.read()
             if process.wait() != 0:
                 raise subprocess.CalledProcessError(process.returncode, process.args)
+            if digests is not None:
+                digests[stream] = said.strip()
             yield stream
 
     try:
@@ -60,6 +67,8 @@ def compiling(streams: Sequence[str]) -> Iterator[Iterator[str]]:
         for process in working.values():
             process.kill()
             process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
 
 
 def compile_all(streams: Sequence[str], done: Callable[[str], None]) -> None:
@@ -70,4 +79,7 @@ def compile_all(streams: Sequence[str], done: Callable[[str], None]) -> None:
 
 
 if __name__ == "__main__":
+    from streams.self_test import digest
+
     compile_kernels(sys.argv[1])
+    print(digest(sys.argv[1]))

@@ -59,18 +59,24 @@ def measure(watcher: Watcher, number: int, part: Partition) -> None:
         watcher.watch_list.look(part)
 
 
-def bytes_of(state: Any, depth: int = 4) -> int:
-    """Bytes of the arrays that a state holds, whatever it is made of."""
+def bytes_of(state: Any) -> int:
+    """Bytes of the arrays that a state holds, whatever it is made of; memory that several share counts once."""
+    found: dict[int, int] = {}
+    _look_for_arrays(state, found, depth=4)
+    return sum(found.values())
+
+
+def _look_for_arrays(state: Any, found: dict[int, int], depth: int) -> None:
     if isinstance(state, np.ndarray):
-        return 0 if state.base is not None else state.nbytes
-    if depth == 0:
-        return 0
-    if isinstance(state, Mapping):
-        return sum(bytes_of(each, depth - 1) for each in state.values())
-    if type(state).__module__.split(".")[0] not in _OURS:
-        return 0
-    names = [*getattr(type(state), "__slots__", ()), *getattr(state, "__dict__", ())]
-    return sum(bytes_of(getattr(state, name, None), depth - 1) for name in names)
+        while isinstance(state.base, np.ndarray):
+            state = state.base
+        found[id(state)] = state.nbytes
+    elif depth and isinstance(state, Mapping):
+        for each in state.values():
+            _look_for_arrays(each, found, depth - 1)
+    elif depth and type(state).__module__.split(".")[0] in _OURS:
+        for name in (*getattr(type(state), "__slots__", ()), *getattr(state, "__dict__", ())):
+            _look_for_arrays(getattr(state, name, None), found, depth - 1)
 
 
 __all__ = ["EVERY", "bytes_of", "keep_measuring", "measure"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from detectors.benford.look import digits
 from detectors.normal_model.look import expected
 from detectors.protocol import Columns, Floats, Verdicts
 from state.keys import PackedKeys
@@ -84,6 +85,8 @@ class WatchList:
                 band = expected(part.state, slot, self._threshold[part.stream, key]) or (math.nan, math.nan)
                 for bound, value in zip(BOUNDS, band, strict=True):
                     self.band.labels(name, bound).set(value)
+            else:
+                self._count(name, *digits(part.state, slot))
 
     def _count(self, name: str, observed: Floats, expected: Floats) -> None:
         for kind, counts in (("observed", observed), ("expected", expected)):

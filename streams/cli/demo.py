@@ -42,14 +42,16 @@ def demo(
 
     settings = settings_of(config)
     console = Console(stderr=headless, highlight=False)
+    digests: dict[str, str] = {}
     words = "compiling the kernels (a quarter of a minute the first time, then they are on disk)"
-    with console.status(words) as status, compiling(settings.streams.enabled) as finished:
+    with console.status(words) as status, compiling(settings.streams.enabled, digests) as finished:
         from streams.app import Pipeline  # noqa: F401  # the heavy imports happen here, meanwhile
         from streams.metrics import Metrics
 
         for name in finished:
             status.update(f"compiled the kernels of {name}")
     metrics = Metrics()
+    metrics.tested_kernels(digests)
     try:
         asyncio.run(_run(settings, metrics, seconds, console, headless))
     except KeyboardInterrupt:
@@ -67,9 +69,8 @@ async def _run(settings: Settings, metrics: Any, seconds: float, console: Consol
 
     broker = Broker.named("demo")
     bounded = {"retention.bytes": str(64 << 20)}  # a demo may run for days
-    wanted = wanted_topics(settings, settings.streams.enabled)
-    for topic, want in wanted.items():
-        broker.create_topic(topic, want.partitions, {**want.configs, **bounded})
+    for topic, wanted in wanted_topics(settings, settings.streams.enabled).items():
+        broker.create_topic(topic, wanted.partitions, {**wanted.configs, **bounded})
     pipeline = assemble(settings, broker_url="memory://demo", logs=MemoryLogs(broker), metrics=metrics)
     try:
         server = HealthServer(settings.metrics.host, settings.metrics.port, metrics.registry, pipeline.healthy, pipeline.ready)

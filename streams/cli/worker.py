@@ -37,13 +37,16 @@ def worker(config: ConfigFile = None, streams: Streams = None) -> None:
     from streams.kernels import compiling
 
     say("compiling the kernels (a quarter of a minute the first time, then they are on disk)")
-    with compiling(settings.streams.enabled) as finished:
+    digests: dict[str, str] = {}
+    with compiling(settings.streams.enabled, digests) as finished:
         from streams.app import Pipeline  # noqa: F401  # the heavy imports happen here, meanwhile
         from streams.metrics import Metrics
 
         for _ in finished:
             pass
-    asyncio.run(_run(settings, Metrics()))
+    metrics = Metrics()
+    metrics.tested_kernels(digests)
+    asyncio.run(_run(settings, metrics))
 
 
 async def _run(settings: Settings, metrics: Metrics) -> None:
