@@ -9,6 +9,7 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 SAMPLE_CANDIDATES = 1  # purposes: one number each, so that two draws of one event are independent
 SPREAD_BUILDS = 2
 BREAK_TIES = 3
+BREAK_TIES_OF_BLOCKS = 4
 
 
 @njit(cache=True, inline="always")  # type: ignore[untyped-decorator]

@@ -176,6 +176,22 @@ def block_verdict(maxima: list[float], score: float, level: float, share: float 
     return (1 + sum(1 for x in kept if x >= score)) / (len(kept) + 1), kept[-1]
 
 
+def pooled_verdict(pool: list[float], maxima: list[float], score: float, level: float, drawn: float) -> tuple[float, float] | None:
+    """(p-value, threshold) of a score by the pool of its class, beside the maxima of its own; None where these do not serve.
+
+    z = (log m − median) / (IQR (1 + 9/n)), quartiles the values at n // 4, n // 2, 3n // 4; p = (#{z_i ≥ z} + U) / (n + 1).
+    """
+    if len(maxima) < 32 or (len(pool) + 1) * level < 1:
+        return None
+    low, middle, high = (math.log(max(sorted(maxima)[k * len(maxima) // 4], 1e-12)) for k in (1, 2, 3))
+    width = max(high - low, 1e-3) * (1 + 9 / len(maxima))
+
+    z = (math.log(max(score, 1e-12)) - middle) / width
+    p = (sum(other >= z for other in pool) + drawn) / (len(pool) + 1)
+    above = next(k for k in itertools.count() if (k + 1 + drawn) / (len(pool) + 1) > level)  # so many may be as high as what alerts
+    return p, math.exp(middle + width * sorted(pool)[-1 - above])
+
+
 def pareto_tail(maxima: list[float]) -> tuple[float, float, float]:
     """(start, ξ, σ) of a generalised Pareto tail of the uppermost tenth, by probability-weighted moments of the excesses."""
     ordered = sorted(maxima)

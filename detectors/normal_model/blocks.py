@@ -8,7 +8,8 @@ block ends. So a block alerts if and only if its own maximum is above all of the
 (⌊(n + 1)·ε_b/2⌋/(n + 1), a half of what was asked for just before the next step); and no more history is looked at than the budget
 asks for, since sensors drift: among all its earlier blocks, 805 has three times as many beyond as it should.
 
-Where there are fewer blocks, a generalised Pareto tail of the uppermost tenth (at least 50 of at least 500 blocks) reaches one decade
+Where there are fewer blocks, the rank among the blocks of all sensors of the class decides, each in units of its own sensor (`pool`). Where
+these are too few, too, a generalised Pareto tail of the uppermost tenth (at least 50 of at least 500 blocks) reaches one decade
 below 1/n, by probability-weighted moments (Hosking and Wallis, 1987): approximate. Where that does not reach either, the paper's own
 rule decides (`ranking`).
 
@@ -25,6 +26,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from detectors.normal_model.pool import measure_of
 from detectors.normal_model.ranking import smaller
 
 MOST_BLOCKS = 1024  # of a ring: 16 KiB with both channels
@@ -36,11 +38,11 @@ MICROSECONDS_A_DAY = 86_400e6
 EVIDENCE_BLOCKS = 64  # that evidence is ranked among: no budget's, so that the state knows none
 LARGEST_EVIDENCE = 1e12
 
-PAPER, OWN, TAIL = range(3)  # what decides: the paper's rule, the rank, the tail
+PAPER, OWN, TAIL, POOLED = range(4)  # what decides: the paper's rule, the rank, the tail, the rank among all sensors of the class
 
-# Of a sensor, at the end of its live block: the maxima of the block so far, the evidence of those before it, and the tails
-# (scale 0: none is fitted), a pair for the channels each.
-MAXIMUM, EVIDENCE, TAIL_SHAPE, TAIL_SCALE, BLOCK_HEAD = 0, 2, 4, 6, 8
+# Of a sensor, at the end of its live block: the maxima of the block so far, the evidence of those before it, the tails (scale 0: none
+# is fitted), and what its maxima are measured by in a pool (width 0: they are too few), a pair for the channels each.
+MAXIMUM, EVIDENCE, TAIL_SHAPE, TAIL_SCALE, MIDDLE, WIDTH, BLOCK_HEAD = 0, 2, 4, 6, 8, 10, 12
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -74,12 +76,12 @@ def wanted_of(level, share):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def basis_of(count, level, share, scale):  # type: ignore[no-untyped-def]
-    """What the maxima of so many blocks can promise at this level of a channel."""
-    if TAIL_REACH * MOST_BLOCKS * level < 1.0:  # no ring serves it
-        return PAPER
-    if count >= wanted_of(level, share):
+def basis_of(count, level, share, scale, width, pooled):  # type: ignore[no-untyped-def]
+    """What the maxima of so many blocks, and of so many in the pool of the class, can promise at this level of a channel."""
+    if MOST_BLOCKS * level >= 1.0 - level and count >= wanted_of(level, share):
         return OWN
+    if width > 0.0 and (ranked_of(pooled, share) + 1) * level >= 1.0:
+        return POOLED
     n = ranked_of(count, share)
     return TAIL if n >= TAIL_BLOCKS and scale > 0.0 and TAIL_REACH * n * level >= 1.0 else PAPER
 
@@ -234,8 +236,9 @@ def leave_out(data, ring, room, count, first, last):  # type: ignore[no-untyped-
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def fit_tails(data, ring, room, n, head):  # type: ignore[no-untyped-def]
-    """Fit both channels' tails anew."""
+def describe_ring(data, ring, room, n, head):  # type: ignore[no-untyped-def]
+    """Fit both channels' tails anew, and find what a pool measures their maxima by."""
     for channel in range(2):
-        shape, scale = fit_tail(maxima_of(data, ring, room, channel), n)
-        data[head + TAIL_SHAPE + channel], data[head + TAIL_SCALE + channel] = shape, scale
+        maxima = maxima_of(data, ring, room, channel)
+        data[head + TAIL_SHAPE + channel], data[head + TAIL_SCALE + channel] = fit_tail(maxima, n)
+        data[head + MIDDLE + channel], data[head + WIDTH + channel] = measure_of(maxima, n)

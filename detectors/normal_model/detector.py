@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.normal_model import layout
-from detectors.normal_model.blocks import fit_tails, leave_out, ranked_of
+from detectors.normal_model.blocks import describe_ring, leave_out, ranked_of
 from detectors.normal_model.explain import explain
 from detectors.normal_model.fold import ALARMS_FULL, AMPLITUDE, ARENA_FULL, DETAIL_HEAD, DONE, GONE, REGIME_DETAIL, SHAPE, score_then_learn
 from detectors.normal_model.hand_over import put_in_force
@@ -135,7 +135,7 @@ class NormalModelDetector:
         self._limits = np.array([silence, gap])
 
     def new_state(self) -> NormalModelState:
-        return NormalModelState(KeyIndex(self.key_limit))
+        return NormalModelState(KeyIndex(self.key_limit), len(self.kinds))
 
     def process(self, state: NormalModelState, columns: Columns) -> Verdicts:
         n, rows = len(columns), state.rows
@@ -153,7 +153,9 @@ class NormalModelDetector:
                 row, columns.first_event, columns.slots, columns.at, columns.fields["value"], classes, state.keys.hashes,
                 self._table, self._levels, self._schedule, self._limits,
                 state.counts, state.clock, rows["whole"], rows["usual"], state.places["where"],
-                state.arena.data, state.arena.header, verdicts.score, verdicts.threshold, verdicts.p_value, verdicts.alert,
+                state.arena.data, state.arena.header,
+                state.pools.ring, state.pools.ordered, state.pools.counts, state.pools.names,
+                verdicts.score, verdicts.threshold, verdicts.p_value, verdicts.alert,
                 verdicts.seen, verdicts.needed, verdicts.unit, verdicts.reason, hardness, loudness,
                 places, numbers, detail, detail_stop, ends,
             )  # fmt: skip
@@ -239,7 +241,8 @@ class NormalModelDetector:
             whole[layout.BLOCKS] = kept = leave_out(*ring, int(whole[layout.BLOCKS]), first, last)
             head = int(its[layout.LIVE]) + layout.block_head(int(whole[layout.LENGTH]), int(whole[layout.NORMAL_LENGTH]))
             its[layout.SINCE] = -1
-            fit_tails(*ring, ranked_of(kept, kind.expected_anomaly_share), head)
+            describe_ring(*ring, ranked_of(kept, kind.expected_anomaly_share), head)
+        state.pools.leave_out(int(whole[layout.KIND]), int(state.keys.hashes[slot]), first, last)
 
     def _build(self, state: NormalModelState, slot: int) -> Build:
         if slot not in state.builds:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.normal_model.blocks import OWN, PAPER, TAIL
+from detectors.normal_model.blocks import OWN, PAPER, POOLED, TAIL
 from detectors.normal_model.budget import BASES, PAPERS_RULE, history_needed, promise, span
 from detectors.normal_model.fold import AMPLITUDE, DETAIL, DETAIL_HEAD, GONE, REGIME, REGIME_DETAIL, SILENCE_DETAIL, STARTED
 from detectors.protocol import Explanation
@@ -40,6 +40,7 @@ def _subsequence(test: int, detail: Floats) -> Explanation:
     basis, level, false_alarms = int(numbers["basis"]), numbers["block_level"], numbers["false_alarms"]
     stay = {
         PAPER: f"{100 * (1 - epsilon / 2):.4g} % of {ranked:,} earlier stretches stay",
+        POOLED: f"{100 * (1 - epsilon / 2):.6g} % of the latest {ranked:,} blocks of its class's sensors, in units of each, stay",
         OWN: f"all of the latest {ranked:,} blocks stay",
         TAIL: f"{100 * (1 - epsilon / 2):.6g} % of blocks, by the tail of {ranked:,}, stay",
     }[basis]
@@ -101,7 +102,12 @@ def _subsequence(test: int, detail: Floats) -> Explanation:
         block = span(numbers["block"] * numbers["interval"])
         evidence |= {"e_value": _rounded(numbers["e_value"]), "block": block}
         what = "amplitude" if test == AMPLITUDE else "distance"
-        compared = f"the sensor's own Normal Model, and the greatest {what} to it in each of {ranked} earlier blocks of {block}"
+        whose = (
+            f"{ranked:,} earlier blocks of the sensors of its class, each in units of its own"
+            if basis == POOLED
+            else f"{ranked} earlier blocks"
+        )
+        compared = f"the sensor's own Normal Model, and the greatest {what} to it in each of {whose} of {block}"
         kept = numbers["confirmed_left_out"] > 0.0
         guarantee = promise(basis, level=level, false_alarms=false_alarms, blocks=ranked, confirmed_left_out=kept)
         return Explanation(tuple(reasons), evidence, compared, BASES[basis], guarantee, budget, "block")

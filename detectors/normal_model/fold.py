@@ -12,16 +12,19 @@ from detectors.normal_model.blocks import (
     EVIDENCE_BLOCKS,
     FIRST_BLOCKS,
     MAXIMUM,
+    MIDDLE,
     MOST_BLOCKS,
     OWN,
     PAPER,
+    POOLED,
     TAIL_SCALE,
     TAIL_SHAPE,
+    WIDTH,
     as_high,
     basis_of,
     block_level,
+    describe_ring,
     enter,
-    fit_tails,
     gained,
     maxima_of,
     numbers_of,
@@ -44,6 +47,7 @@ from detectors.normal_model.kinds import (
     OF_NORMAL_LENGTH,
     RUNGS,
 )
+from detectors.normal_model.pool import enter_pool, lot, name_of, pooled_p_value, pooled_threshold, standardised
 from detectors.normal_model.ranking import alike, insert, promised, smaller
 from detectors.normal_model.regimes import DECIDED, excess, page_step, trail_size, trail_stride
 from detectors.normal_model.rolling import (
@@ -172,13 +176,17 @@ def larger_ring(data, header, mine, its):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def by_blocks(data, mine, its, head, level, share, channel, score):  # type: ignore[no-untyped-def]
+def by_blocks(data, mine, its, head, level, share, channel, score, pooled, pool_count, key_hash, number):  # type: ignore[no-untyped-def]
     """What decides of a channel, among how many maxima, the p-value of a score by it, and what a score must be above to alert."""
     count = mine[layout.BLOCKS]
-    shape, scale = data[head + TAIL_SHAPE + channel], data[head + TAIL_SCALE + channel]
-    basis = basis_of(count, level, share, scale)
+    shape, scale, width = data[head + TAIL_SHAPE + channel], data[head + TAIL_SCALE + channel], data[head + WIDTH + channel]
+    basis = basis_of(count, level, share, scale, width, pool_count)
     if basis == PAPER:
         return basis, count, 1.0, np.inf
+    if basis == POOLED:
+        n, drawn, middle = ranked_of(pool_count, share), lot(key_hash, number, channel), data[head + MIDDLE + channel]
+        p = pooled_p_value(pooled, pool_count, n, standardised(score, middle, width), drawn)
+        return basis, n, p, np.exp(middle + width * pooled_threshold(pooled, n, level, drawn))
     maxima = maxima_of(data, its[layout.RING], its[layout.RING_ROOM], channel)
     numbers = numbers_of(data, its[layout.RING], its[layout.RING_ROOM], channel)
     if basis == OWN:
@@ -215,15 +223,19 @@ def evidence_with(data, mine, its, head, share, channel, first):  # type: ignore
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def end_block(data, mine, its, head, share, number):  # type: ignore[no-untyped-def]
-    """Count a block's evidence against those before it, then let its maxima enter the ring; room has been made."""
+def end_block(data, mine, its, head, share, number, ring_of_class, ordered, counts, names, key_hash):  # type: ignore[no-untyped-def]
+    """Count a block's evidence against those before it, then let its maxima enter the class's pool and the ring; room has been made."""
     first = evidence_from(data, mine, its)
     for channel in range(2):
         data[head + EVIDENCE + channel] = evidence_with(data, mine, its, head, share, channel, first)
     if mine[layout.CONFIRMED] == 0:
+        if data[head + WIDTH] > 0.0:
+            shape = standardised(data[head + MAXIMUM], data[head + MIDDLE], data[head + WIDTH])
+            loud = standardised(data[head + MAXIMUM + 1], data[head + MIDDLE + 1], data[head + WIDTH + 1])
+            enter_pool(ring_of_class, ordered, counts, names, name_of(key_hash, number), shape, loud)
         ring, room = its[layout.RING], its[layout.RING_ROOM]
         mine[layout.BLOCKS] = enter(data, ring, room, mine[layout.BLOCKS], number, head)
-        fit_tails(data, ring, room, ranked_of(mine[layout.BLOCKS], share), head)
+        describe_ring(data, ring, room, ranked_of(mine[layout.BLOCKS], share), head)
         its[layout.SINCE] = -1
 
 
@@ -236,7 +248,7 @@ def _wait(key_hash, number, schedule):  # type: ignore[no-untyped-def]
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def score_then_learn(  # type: ignore[no-untyped-def]
     row, first_event, slots, at, values, classes, hashes, kinds, levels, schedule, limits, counts, clock, whole, usual, where,
-    data, header,
+    data, header, pool_ring, pool_ordered, pool_counts, pool_names,
     score, threshold, p_value, alert, out_seen, needed, unit, reason, hardness, loudness,
     places, numbers, detail, detail_stop, ends,
 ):  # fmt: skip
@@ -258,6 +270,8 @@ def score_then_learn(  # type: ignore[no-untyped-def]
         Of the partition: `silence.CLOCK`, `LIVED`, `NEXT`.
     whole, usual, where
         A row a slot: `layout`; the usual interval, microseconds.
+    pool_ring … pool_names
+        Of the classes: `pool.Pools`.
     places … detail_stop, ends
         The alarms so far; ends = [how many, how many numbers of detail].
     """
@@ -398,10 +412,15 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                     level, basis, loud_basis, blocks, loud_blocks = 0.0, PAPER, PAPER, np.int64(0), np.int64(0)
                     if mine[layout.BLOCKS] > 0 and mine[layout.INTERVAL] > 0 and levels[kind, FALSE_ALARMS] > 0.0:
                         level = block_level(levels[kind, FALSE_ALARMS], normal_length, mine[layout.INTERVAL])
-                        basis, blocks, p, line = by_blocks(data, mine, its, head, level / 2.0, share, SHAPE, judged)
+                        pool, among, name = pool_ordered[kind], pool_counts[kind, 0, 0], hashes[slot]
+                        basis, blocks, p, line = by_blocks(
+                            data, mine, its, head, level / 2.0, share, SHAPE, judged, pool[SHAPE], among, name, unit[row]
+                        )
                         if basis != PAPER:
                             shape_p, threshold[row] = min(2.0 * p, 1.0), line
-                        loud_basis, loud_blocks, p, line = by_blocks(data, mine, its, head, level / 2.0, share, AMPLITUDE, loud)
+                        loud_basis, loud_blocks, p, line = by_blocks(
+                            data, mine, its, head, level / 2.0, share, AMPLITUDE, loud, pool[AMPLITUDE], among, name, unit[row]
+                        )
                         if loud_basis != PAPER:
                             loud_p, loud_threshold = min(2.0 * p, 1.0), line
                     p_value[row] = min(shape_p, loud_p)
@@ -442,7 +461,8 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                         ends[0], ends[1] = e + 1, used + width
                         detail_stop[e] = ends[1]
                 if mine[layout.JUDGED] == normal_length:
-                    end_block(data, mine, its, head, share, unit[row])
+                    pools = pool_ring[kind], pool_ordered[kind], pool_counts[kind], pool_names[kind]
+                    end_block(data, mine, its, head, share, unit[row], *pools, hashes[slot])
                 if mine[layout.HELD] < wanted:
                     insert(data, c, count, judged)
                     insert(data, c_loud, count, loud)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from detectors.normal_model import layout
 from detectors.normal_model.blocks import FIRST_BLOCKS, maxima_of, numbers_of
 from detectors.normal_model.ladder import Known
+from detectors.normal_model.pool import Pools
 from detectors.normal_model.rolling import HEAD, NEAREST, PEAK, SD, centroid_size, describe_windows, model_size
 from detectors.normal_model.silence import NEXT
 from detectors.protocol import Build
@@ -22,7 +23,7 @@ from state.snapshot import Section, upgraded
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-VERSION = 3
+VERSION = 4
 _NOWHERE = np.full(layout.WHERE, -1, np.int64)
 _NOWHERE[[layout.ROOM, layout.RING_ROOM]] = 0
 
@@ -37,12 +38,16 @@ class NormalModelState:
 
     Attributes
     ----------
+    classes
+        How many kinds of sensors there are: those without a class, and each class.
     rows
         Per sensor: `layout`'s whole numbers, and its usual interval in microseconds.
     places
         Where the sensor's blocks lie in the arena, and the room of its history: accidents of arrival, not frozen.
     clock
         The partition's event time and lived time, and when a sensor may next be found silent (`silence`).
+    pools
+        Of each class, the maxima of its sensors' latest blocks (`pool`).
     counts
         [sensors for which something is being built]; follows from the rows.
     builds
@@ -50,12 +55,17 @@ class NormalModelState:
     """
 
     keys: KeyIndex
+    classes: int
+    pools: Pools = field(init=False)
     arena: Arena = field(default_factory=Arena)
     rows: Slab = field(default_factory=lambda: Slab(whole=np.zeros(layout.WHOLE, np.int64), usual=np.float64(0.0)))
     places: Slab = field(default_factory=lambda: Slab(where=_NOWHERE))
     clock: Ints = field(default_factory=_fresh_clock)
     counts: Ints = field(default_factory=lambda: np.zeros(1, np.int64))
     builds: dict[int, Build] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.pools = Pools(self.classes)
 
     def fit(self) -> None:
         """Have a row for every slot of the index."""
@@ -133,6 +143,7 @@ def freeze(state: NormalModelState) -> dict[str, Section]:
         state.rows.freeze(order)
         | {name: np.concatenate(found) for name, found in parts.items()}
         | {"maxima": np.concatenate(maxima), "units": np.concatenate(units), "clock": state.clock[:NEXT].copy()}
+        | state.pools.freeze()
     )
     return {"normal_model.keys": Section(1, state.keys.freeze()), "normal_model": Section(VERSION, arrays)}
 
@@ -142,7 +153,9 @@ def thaw(sections: Mapping[str, Section], key_limit: int) -> NormalModelState:
     arrays: dict[str, NDArray[Any]] = dict(upgraded("normal_model", sections["normal_model"], VERSION, {}).arrays)
     histories, rings, models, conformal = (_Reader(arrays.pop(name)) for name in ("histories", "rings", "models", "conformal"))
     maxima, units = _Reader(arrays.pop("maxima")), _Reader(arrays.pop("units"))
-    state = NormalModelState(KeyIndex.thaw(dict(sections["normal_model.keys"].arrays), key_limit))
+    pools = Pools.thaw(*(arrays.pop(name) for name in ("pooled", "pooled_names", "pooled_counts")))
+    state = NormalModelState(KeyIndex.thaw(dict(sections["normal_model.keys"].arrays), key_limit), len(pools.counts))
+    state.pools = pools
     state.clock[:NEXT] = arrays.pop("clock")
     state.rows.thaw(arrays)
     state.fit()

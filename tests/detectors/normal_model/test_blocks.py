@@ -16,6 +16,7 @@ from detectors.normal_model.blocks import (
     MOST_BLOCKS,
     OWN,
     PAPER,
+    POOLED,
     TAIL,
     as_high,
     basis_of,
@@ -83,7 +84,7 @@ def test_ranks_among_the_latest_blocks_are_those_of_a_list(steps, level, share, 
         assert sorted(numbers.tolist()) == [block[0] for block in ring.blocks]
         reference = naive.block_verdict(listed, score, level, share)
         many = wanted_of(level, share)
-        assert (basis_of(ring.count, level, share, 0.0) == OWN) == (reference is not None)
+        assert (basis_of(ring.count, level, share, 0.0, 0.0, 0) == OWN) == (reference is not None)
         if reference is not None:
             first = since(numbers, ring.count, many)
             p = rank_p_value(as_high(maxima, numbers, ring.count, first, score, np.array([ring.count, 0])), many, share)
@@ -153,13 +154,15 @@ def test_a_tail_of_500_blocks_keeps_a_thousandth_within_three_times():
 def test_maxima_all_alike_have_no_tail():
     maxima = np.full(600, 8.0, np.float32)
     assert fit_tail(maxima, 600)[1] == 0.0
-    assert basis_of(600, 1e-4, 0.0, 0.0) == PAPER
+    assert basis_of(600, 1e-4, 0.0, 0.0, 0.0, 0) == PAPER
 
 
-def test_the_ladder_goes_from_ranks_to_the_tail_to_the_papers_rule():
-    assert [basis_of(count, 0.025, 0.0, 1.0) for count in (38, 39, 1024)] == [PAPER, OWN, OWN]
-    assert [basis_of(count, 2e-4, 0.0, 1.0) for count in (499, 500, 1024)] == [PAPER, TAIL, TAIL]
-    assert [basis_of(1024, level, 0.0, 1.0) for level in (9e-5, 1e-12, 0.0)] == [PAPER] * 3
+def test_the_ladder_goes_from_ranks_to_the_class_to_the_tail_to_the_papers_rule():
+    assert [basis_of(count, 0.025, 0.0, 1.0, 1.0, 39) for count in (38, 39, 1024)] == [POOLED, OWN, OWN]
+    assert [basis_of(count, 2e-4, 0.0, 1.0, 1.0, 4998) for count in (499, 500, 1024)] == [PAPER, TAIL, TAIL]
+    assert [basis_of(500, 2e-4, 0.0, 1.0, width, 4999) for width in (0.0, 1.0)] == [TAIL, POOLED]
+    assert [basis_of(1024, level, 0.0, 1.0, 1.0, 10_000) for level in (9e-5, 1e-12, 0.0)] == [PAPER] * 3
+    assert basis_of(1024, 5e-5, 0.0, 1.0, 1.0, 20_000) == POOLED
 
 
 @given(st.lists(scores, min_size=1, max_size=90))
@@ -186,7 +189,10 @@ def test_a_blocks_bet_has_mean_one_at_most(n):
 
 
 def test_the_history_that_a_budget_needs_is_said():
-    assert history_needed(1 / 7, readings=225, interval=60.0).words == "90 blocks of 3.75 h (14.06 days) without an interruption"
+    words = history_needed(1 / 7, readings=225, interval=60.0).words
+    assert words == "90 blocks of 3.75 h (14.06 days) without an interruption, or 90 of its whole class (5.156 days with 100 such sensors)"
     assert history_needed(0.1, readings=225, interval=1.0).first == 769
-    assert history_needed(0.1, readings=225, interval=1 / 128).words == "more than 1,024 blocks of 1.758 s, which no ring holds"
+    few = history_needed(10.0, readings=225, interval=1 / 128).words
+    assert few == "984 blocks of 1.758 s (28.83 min) without an interruption, or 9,831 of its whole class (3.838 min with 100 such sensors)"
+    assert history_needed(0.1, readings=225, interval=1 / 128).words == "more blocks of 1.758 s than any ring holds"
     assert history_needed(0.1, readings=1, interval=1e-300).first is None

@@ -109,8 +109,8 @@ def bars(name: str, found: list[Found], raw: list[float]) -> dict[str, bool]:
 
 
 STRAYING = (
-    "Those above it change at once and for good, late in the stream: the level acts no lower than ε/4, and has too few windows left to make "
-    "up for what the change cost (γ = .005 binds the mean only to (1 + γ)/(γT), 9 % of T = 2,200 windows)."
+    "Those above it change at once and for good, late in the stream: the level acts no lower than ε/4, and has too few windows left to "
+    "make up for what the change cost (γ = .005 binds the mean only to (1 + γ)/(γT), 9 % of T = 2,200 windows)."
 )
 
 
