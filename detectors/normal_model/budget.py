@@ -48,7 +48,7 @@ class History:
         """The same for a person.
 
         >>> history_needed(1 / 7, readings=225, interval=60.0).words
-        '90 blocks of 3.75 h (14.06 days) without an interruption, or 89 of its whole class (5.139 days with 100 such sensors)'
+        '90 blocks of 3.75 h (14.06 days) without an interruption, or 90 of its whole class (5.156 days with 100 such sensors)'
         """
         ways = []
         block = span(self.block_seconds)
@@ -68,7 +68,7 @@ def history_needed(false_alarms: float, *, readings: int, interval: float) -> Hi
     10·n·ε_b/2 ≥ 1 on.
 
     >>> history_needed(0.1, readings=225, interval=1.0)
-    History(level=0.0002603827611897754, own=None, tail=769, pooled=7680, block_seconds=225.0)
+    History(level=0.0002603827611897754, own=None, tail=769, pooled=7681, block_seconds=225.0)
     """
     level = float(block_level(false_alarms, readings, interval * 1e6))
     own = tail = pooled = None

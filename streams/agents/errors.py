@@ -11,27 +11,33 @@ from streams.fields import parts_of_key
 from streams.records import decode_errors
 
 
+def detector_of(settings: Settings) -> HardnessDetector:
+    """The detector under these settings."""
+    own = settings.calibration
+    return HardnessDetector(
+        epsilon=own.epsilon,
+        mode=own.mode,
+        guarantee=own.guarantee,
+        ties=own.ties,
+        warm_up=own.warm_up,
+        bins=own.bins,
+        width=own.width,
+        curve_rate=own.curve_rate,
+        level_rate=own.level_rate,
+        drift_odds=own.drift_odds,
+        hand_over_lag=own.hand_over_lag,
+        hand_over_spread=own.hand_over_spread,
+        quiet_units=own.quiet_units,
+        key_limit=own.key_limit,
+    )
+
+
 def define(settings: Settings) -> Definition:
     """The stream `errors` under these settings."""
     own = settings.calibration
     return Definition(
         name="errors",
-        detector=HardnessDetector(
-            epsilon=own.epsilon,
-            mode=own.mode,
-            guarantee=own.guarantee,
-            ties=own.ties,
-            warm_up=own.warm_up,
-            bins=own.bins,
-            width=own.width,
-            curve_rate=own.curve_rate,
-            level_rate=own.level_rate,
-            drift_odds=own.drift_odds,
-            hand_over_lag=own.hand_over_lag,
-            hand_over_spread=own.hand_over_spread,
-            quiet_units=own.quiet_units,
-            key_limit=own.key_limit,
-        ),
+        detector=detector_of(settings),
         decode=lambda chunk: decode_errors(chunk, settings),
         silence=own.silence_seconds,
         promise=Promise(

@@ -11,13 +11,18 @@ commands = typer.Typer(no_args_is_help=True, help="Check and show the configurat
 
 @commands.command()
 def check(config: ConfigFile = None) -> None:
-    """Name every mistake of the configuration at once; exit code 2 if there is one."""
+    """Name every mistake of the configuration at once (exit code 2 if there is one); else what its budgets need before they decide."""
     from config.load import changed
 
-    different = changed(settings_of(config))
+    settings = settings_of(config)
+    different = changed(settings)
     typer.echo("The configuration is sound; " + ("everything is as by default." if not different else "changed from the defaults:"))
     for line in different:
         typer.echo(f"  {line}")
+    from streams.notices import notices
+
+    for line in notices(settings, settings.streams.enabled):
+        typer.echo(line)
 
 
 @commands.command()

@@ -18,13 +18,15 @@ WINDOW = 64  # records at the end of a checkpoint topic that are looked at first
 
 
 def status(config: ConfigFile = None, streams: Streams = None) -> None:
-    """Say what is there: topics, per partition the log's end, the last checkpoint's offset, the lag behind it, its age, its name; workers.
+    """Say what is there: topics, per partition the log's end, the last checkpoint's offset, the lag behind it, its age, its name; what
+    budgets need before they decide; workers.
 
     The lag is counted from the checkpoint, which is made every `checkpoint.interval` if there was something to fold: a worker is
     ahead of it.
     """
     settings = settings_of(config, enabled(streams))
     from streams.cli import brokers, reading
+    from streams.notices import notices
     from streams.topic_settings import wanted_topics
 
     wanted = wanted_topics(settings, settings.streams.enabled)
@@ -39,6 +41,8 @@ def status(config: ConfigFile = None, streams: Streams = None) -> None:
         for name in settings.streams.enabled:
             for line in _stream(name, settings, there, consumer, committed):
                 typer.echo(line)
+        for line in notices(settings, settings.streams.enabled):
+            typer.echo(line)
         for line in workers(brokers.patiently(lambda: client.describe_groups([group])).get(group, {}), settings.kafka.prefix):
             typer.echo(line)
 

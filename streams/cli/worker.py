@@ -53,6 +53,7 @@ async def _run(settings: Settings, metrics: Metrics) -> None:
     from streams.app import assemble
     from streams.engine import running
     from streams.health import HealthServer, PortError
+    from streams.notices import notices
     from streams.transport.kafka import url
 
     stop = asyncio.Event()
@@ -81,6 +82,8 @@ async def _run(settings: Settings, metrics: Metrics) -> None:
             loop_lives = asyncio.ensure_future(pipeline.progress.beat())
             stack.callback(loop_lives.cancel)
             say(f"watching {', '.join(settings.streams.enabled)} on {settings.kafka.bootstrap_servers}")
+            for line in notices(settings, settings.streams.enabled):
+                say(line)
             say(f"metrics on http://{server.host}:{server.port}/metrics")
             try:
                 async with running(pipeline.app):
