@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -21,10 +21,10 @@ import msgspec
 from config.load import as_dict
 from config.settings import Settings
 from streams import topics
-from streams.agents import cards, employees, errors, sensors
+from streams.agents import cards, employees, errors, limits, sensors, verdicts
+from streams.agents.pending import AT_ONCE, Pending, Waiting, keep_reading
 from streams.agents.population import keep_population
 from streams.agents.trainer import fetching, keep_models, keep_training
-from streams.agents.verdicts import Pending, keep_reading
 from streams.agents.watch import Unsent, Watcher
 from streams.alerts import Audit
 from streams.checkpoints import Checkpoints
@@ -124,6 +124,8 @@ def create_topics(create: Callable[[str, int], None], settings: Settings, stream
             if settings.cards.postings and "employees" not in streams:
                 create(prefix + topics.source("employees"), many)
             create(prefix + topics.models(stream), 1)
+        if stream == "employees":
+            create(prefix + topics.EMPLOYEE_LIMITS, many)
         create(prefix + topics.shared(stream), 1)
     if streams:
         create(prefix + topics.ALERT_LABELS, many)
@@ -252,13 +254,13 @@ def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs, pace: P
 
     def restored(number: int, seconds: float) -> None:
         metrics.restored(stream.name, number, seconds)
-        verdicts.begin(number)
+        outside.begin(number)
 
     def dropped(number: int) -> None:
         watcher.forget(number)
-        verdicts.end(number)
+        outside.end(number)
 
-    verdicts = _Verdicts(app, settings, watcher, logs)
+    outside = _FromOutside(app, settings, watcher, logs)
     notes = Notes(
         restored, partial(metrics.waits, stream.name), partial(metrics.checkpoint, stream.name), partial(metrics.checkpointed, stream.name),
         dropped,
@@ -272,30 +274,40 @@ def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs, pace: P
     return tenures
 
 
-class _Verdicts:
-    """Reads people's verdicts for the partitions of a stream that this worker has, from where each one's state ends."""
+class _FromOutside:
+    """Reads what is said of single keys, for the partitions of a stream that this worker has, from where each one's state ends.
+
+    These are people's verdicts on alerts and, for employees, their limits.
+    """
 
     def __init__(self, app: App, settings: Settings, watcher: Watcher, logs: Logs) -> None:
-        self._app, self._settings, self._watcher, self._logs = app, settings, watcher, logs
-        self._readers: dict[int, asyncio.Future[Any]] = {}
+        self._app, self._prefix, self._watcher, self._logs = app, settings.kafka.prefix, watcher, logs
+        stream, future = watcher.definition.name, settings.records.future_seconds
+        self._topics: dict[str, tuple[str, Callable[[Record], Waiting | None], int]] = {
+            "verdicts": (topics.ALERT_LABELS, lambda record: verdicts.read(record, stream, future), AT_ONCE)
+        }
+        if stream == "employees":
+            exponent = settings.benford.exponent
+            self._topics["limits"] = (topics.EMPLOYEE_LIMITS, lambda record: limits.read(record, exponent, future), limits.AT_ONCE)
+        watcher.offers.waiting = {name: {} for name in self._topics}
+        self._readers: dict[int, list[asyncio.Future[Any]]] = {}
 
     def begin(self, number: int) -> None:
         """Read for a partition that has been restored."""
         self.end(number)
-        pending = self._watcher.offers.verdicts[number] = Pending()
-        start = self._watcher.partitions[number].verdicts_through
-        topic = self._settings.kafka.prefix + topics.ALERT_LABELS
-        self._readers[number] = self._app.add_future(self._read(self._logs.tail(topic, number, start), pending))
+        self._readers[number] = []
+        for name, (topic, read, at_once) in self._topics.items():
+            pending = self._watcher.offers.waiting[name][number] = Pending(at_once)
+            records = self._logs.tail(self._prefix + topic, number, self._watcher.partitions[number].through[name])
+            reading = _for_ever(self._app, keep_reading(records, pending, topic, read, self._watcher.refuse))
+            self._readers[number].append(self._app.add_future(reading))
 
     def end(self, number: int) -> None:
         """Read no more for a partition that has gone."""
-        self._watcher.offers.verdicts.pop(number, None)
-        if (reader := self._readers.pop(number, None)) is not None:
+        for waiting in self._watcher.offers.waiting.values():
+            waiting.pop(number, None)
+        for reader in self._readers.pop(number, []):
             reader.cancel()
-
-    async def _read(self, records: AsyncIterator[Record], pending: Pending) -> None:
-        stream, future = self._watcher.definition.name, self._settings.records.future_seconds
-        await _for_ever(self._app, keep_reading(records, pending, stream, future, self._watcher.refuse))
 
 
 async def in_a_thread(work: Callable[..., T], *arguments: Any) -> T:

@@ -21,6 +21,8 @@ from detectors.aggregation.policy import COST, RULES
 from detectors.protocol import Columns, Ints
 from state.keys import PackedKeys
 from streams import alerts, cuts, model_files, scores
+from streams.agents.limits import AT_ONCE
+from streams.agents.pending import Pending, Waiting
 from streams.agents.population import HOUR, merged
 from streams.cuts import Cut
 from streams.definitions import Definition
@@ -59,6 +61,8 @@ class Backtest:
         The cut log of a live run, by partition; None to adopt at the hours of event time.
     models
         The records that these cuts name.
+    limits
+        Employees' limits, in the order in which their topic would have them; where cuts are given these have them.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class Backtest:
         partitions: int = 1,
         given: dict[int, list[Cut]] | None = None,
         models: Path | None = None,
+        limits: Iterable[Waiting] = (),
     ) -> None:
         self.definition, self.audit, self.given = definition, audit, given
         self.parts = [definition.partition(number) for number in range(partitions)]
@@ -90,6 +95,9 @@ class Backtest:
         self._partition_of: dict[bytes, int] = {}
         self._hour: int | None = None
         self._adopted: Any = None
+        self._limits = [Pending(AT_ONCE) for _ in self.parts]
+        for each in limits:
+            self._limits[partition_of_key(each.item["key"].encode(), partitions)].add(each.offset, each)
 
     def feed(self, batch: TableBatch) -> None:
         """Fold a batch of rows and write what was said of each."""
@@ -146,7 +154,9 @@ class Backtest:
         if self._hour is not None:
             hour[0] = max(hour[0], self._hour)
         hour = np.maximum.accumulate(hour)
-        starts = np.flatnonzero(np.diff(hour, prepend=hour[0] if self._hour is None else self._hour))
+        # what is known of employees before their first posting is adopted before it
+        before = self._hour if self._hour is not None else hour[0] - any(pending.due(int(hour[0]) * HOUR)[1] for pending in self._limits)
+        starts = np.flatnonzero(np.diff(hour, prepend=before))
         self._hour = int(hour[-1])
         edges = [0, *starts.tolist(), len(batch)]
         return [(a, b, int(hour[a]) if a in starts else None) for a, b in pairwise(edges) if b > a]
@@ -161,9 +171,12 @@ class Backtest:
                 inputs |= shared
         if self.training is not None:
             inputs |= self.training.at(hour)
-        if inputs:
-            for part in self.parts:
-                self._adopt(part, Cut(part.number, part.next, inputs))
+        for part, pending in zip(self.parts, self._limits, strict=True):
+            through, items = pending.due(hour * HOUR)
+            told = {"limits": {"through": through, "items": items}} if items else {}
+            if inputs or told:
+                self._adopt(part, Cut(part.number, part.next, inputs | told))
+            pending.adopted(through)
 
     def _adopt(self, part: Partition, cut: Cut) -> None:
         self._cuts.write(cuts.dump(cut) + b"\n")

@@ -37,7 +37,7 @@ from state.snapshot import Section, SnapshotError
 from streams.cuts import Cut
 from streams.episodes import EVICTED, ID_BYTES, OPENED, Episodes, Transition
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,8 @@ class Partition:
     next: int = 0  # the offset of the next record to fold: the only position there is
     first: int = 0  # the offset at which this fold began
     last_cut: int = -1
-    verdicts_through: int = 0  # everything below this offset of its part of `alert.labels` has been adopted
+    # everything below these offsets of its parts of `alert.labels` and `employee.limits` has been adopted
+    through: dict[str, int] = field(default_factory=lambda: {"verdicts": 0, "limits": 0})
     counts: Counts = field(default_factory=Counts)
     upstream: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
     state: Any = None
@@ -156,7 +157,9 @@ class Partition:
         if "verdicts" in inputs:
             told = inputs["verdicts"]
             inputs["verdicts"] = list(self._judged(told["items"], reports))
-            self.verdicts_through = told["through"]
+            self.through["verdicts"] = told["through"]
+        if "limits" in inputs:
+            self.through["limits"], inputs["limits"] = inputs["limits"]["through"], inputs["limits"]["items"]
         alarms = self.detector.adopt(self.state, inputs)
         self.last_cut = cut.n
         at = self.episodes.event_time
@@ -215,7 +218,7 @@ class Partition:
                 "next": self.next,
                 "first": self.first,
                 "last_cut": self.last_cut,
-                "verdicts_through": self.verdicts_through,
+                "through": dict(self.through),
                 "counts": [getattr(self.counts, name) for name in Counts.__slots__],
                 "upstream": [[topic, number, *seen] for (topic, number), seen in sorted(self.upstream.items())],
             },
@@ -225,7 +228,7 @@ class Partition:
     def thaw(self, data: bytes | bytearray) -> None:
         """Take a frozen state in place of this one."""
         sections = snapshot.unpack(data)
-        own = snapshot.upgraded("partition", sections["partition"], VERSION, {1: _with_first})
+        own = snapshot.upgraded("partition", sections["partition"], VERSION, {1: _with_first, 2: _with_limits})
         if own.meta["signature"] != self.signature:
             raise SnapshotError(
                 f"the state of {self.stream} was made with {own.meta['signature']}, the settings now say {self.signature}: "
@@ -235,7 +238,7 @@ class Partition:
         self.episodes = Episodes(self.detector.quiet_units, self.silence)
         self.episodes.thaw(sections["episodes"], self.state.keys)
         self.next, self.first, self.last_cut = own.meta["next"], own.meta["first"], own.meta["last_cut"]
-        self.verdicts_through = own.meta["verdicts_through"]
+        self.through = dict(own.meta["through"])
         self.counts = Counts(*own.meta["counts"])
         self.upstream = {(topic, number): (offset, index) for topic, number, offset, index in own.meta["upstream"]}
 
@@ -321,6 +324,13 @@ class Partition:
 def _with_first(section: Section) -> Section:
     """Version 2 of a partition's section says where the fold began; one of version 1 began with its log, as far as anybody knows."""
     return Section(2, section.arrays, {**section.meta, "first": 0})
+
+
+def _with_limits(section: Section) -> Section:
+    """Version 3 also says up to where employees' limits have been adopted."""
+    meta = dict(section.meta)
+    through = {"verdicts": meta.pop("verdicts_through"), "limits": 0}
+    return Section(3, section.arrays, {**meta, "through": through})
 
 
 def signature_text(detector: Detector) -> str:

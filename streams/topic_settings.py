@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from config.settings import Settings
 from streams.app import create_topics
-from streams.topics import ALERT_SUPPRESSIONS
+from streams.topics import ALERT_SUPPRESSIONS, EMPLOYEE_LIMITS
 
 FOREVER = {"retention.ms": "-1", "retention.bytes": "-1"}
 # Compacted, and read as a whole when a partition is restored: small segments are compacted soon, tombstones leave soon.
@@ -55,6 +55,8 @@ def configs(topic: str, copies: int = 0) -> dict[str, str]:
     safe = {"min.insync.replicas": "2"} if copies >= 3 else {}
     if topic.startswith("nilometer.checkpoints."):
         return {**CHECKPOINTS, **safe}
+    if topic == EMPLOYEE_LIMITS:  # a limit that was taken away is heard of by a worker that was down for a month
+        return {"cleanup.policy": "compact", "delete.retention.ms": str(30 * 86_400_000), **safe}
     if topic == ALERT_SUPPRESSIONS:
         return {"cleanup.policy": "compact", **safe}
     if topic.startswith("nilometer."):  # cut logs and what is merged: a fold of the source's oldest record may ask for their oldest

@@ -14,6 +14,7 @@ SOURCES = {
 
 ALERT_LABELS = "alert.labels"  # people's verdicts on alerts of any stream, keyed like its source
 ALERT_SUPPRESSIONS = "alert.suppressions"  # of which keys nothing is to be heard, and until when; one partition
+EMPLOYEE_LIMITS = "employee.limits"  # employees' limits, compacted; partition = that of employee.postings
 CARD_LABELS = "card.labels"  # outcomes of transactions, days late; partition = that of card.transactions
 
 
@@ -57,6 +58,7 @@ __all__ = [
     "ALERT_SUPPRESSIONS",
     "CARD_LABELS",
     "DEAD_LETTERS",
+    "EMPLOYEE_LIMITS",
     "SOURCES",
     "alerts",
     "checkpoints",

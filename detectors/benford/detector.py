@@ -13,6 +13,7 @@ from detectors.benford.ebh import merge_periods, period_record
 from detectors.benford.explain import explain_alarm
 from detectors.benford.fold import LATEST_PERIOD, TOLD_PERIOD, fold_postings
 from detectors.benford.laws import no_laws
+from detectors.benford.limits import Limits
 from detectors.benford.periods import period_alarms, period_e_values
 from detectors.benford.pooled import LARGEST_MU, LARGEST_SIGMA, SMALLEST_SIGMA, Population, contribution, merge_contributions
 from detectors.benford.repeats import FILLS
@@ -44,6 +45,8 @@ class BenfordState:
         repeats by how many amounts were remembered, (2, FILLS).
     population
         The same of the whole stream, as adopted last, and the reference that follows.
+    limits
+        What a register says of employees' limits, adopted at cuts.
     clock
         Shape (2,): the latest period of any posting, and the last at whose end employees were compared.
     epoch
@@ -55,6 +58,7 @@ class BenfordState:
         self.rows = Rows(distinct)
         self.moments, self.histogram, self.fills = no_moments(), no_amounts(), np.zeros((2, FILLS), np.int64)
         self.population = population
+        self.limits = Limits()
         self.clock = np.full(2, NO_YEAR, np.int64)
         self.epoch = 1
         self.whose, self.laws = no_laws()
@@ -85,9 +89,9 @@ class BenfordDetector:
     band_width
         [w] The band below an approval limit A is [A (1 − w), A).
     limit
-        Accounting limit of postings that name none; minor units, 0 for none.
+        Accounting limit of postings that name none and whose employee has none of his own; minor units, 0 for none.
     approval_limits
-        Of postings that name none; minor units, ascending.
+        Of such postings; minor units, ascending.
     distinct
         Amounts remembered of an employee, so that each counts once among his digits.
     window
@@ -198,6 +202,7 @@ class BenfordDetector:
         """Score first, then learn, one posting at a time, in order."""
         n = len(columns)
         state.fit()
+        state.limits.meet(columns.slots, state.keys, state.rows)
         verdicts = Verdicts.blank(n)
         told_e, told_window = np.full((4, n), np.nan), np.full((2, n), np.nan)
         room = 8
@@ -235,14 +240,15 @@ class BenfordDetector:
         """Take in what a cut brings.
 
         ``{"population": …}``, the merged contributions (the moments n, mean, m2 alone will do): the reference from here on, unless it is
-        fixed by settings. ``{"verdicts": […]}``: what people say of alerts. ``{"period_end": {"period", "threshold", …}}``: who is named
-        at a period's end, once a period.
+        fixed by settings. ``{"verdicts": […]}``: what people say of alerts. ``{"limits": […]}``: employees' limits, in minor units.
+        ``{"period_end": {"period", "threshold", …}}``: who is named at a period's end, once a period.
         """
         if inputs.get("population") is not None and state.population.adopt(inputs["population"]):
             state.epoch += 1
         state.fit()
         for verdict in inputs.get("verdicts") or ():
             judge(state.rows, int(verdict["slot"]), int(verdict["test"]), str(verdict["verdict"]), int(verdict["last_unit"]))
+        state.limits.adopt(inputs.get("limits") or (), state.keys, state.rows)
         ended = inputs.get("period_end")
         if ended is None or int(ended["period"]) <= state.clock[TOLD_PERIOD]:
             return Alarms.none()
@@ -281,6 +287,7 @@ class BenfordDetector:
         """Clear the rows of employees that the index has evicted."""
         state.fit()
         state.rows.clear(slots)
+        state.limits.forget(slots)
 
     def freeze(self, state: BenfordState) -> dict[str, Section]:
         """The state in canonical form: employees in the order of their keys."""
@@ -288,7 +295,11 @@ class BenfordDetector:
         arrays: dict[str, NDArray[Any]] = state.rows.freeze(state.keys.order())
         arrays |= {"moments": state.moments.copy(), "histogram": state.histogram.copy(), "fills": state.fills.copy()}
         arrays |= {"clock": state.clock.copy(), **state.population.frozen()}
-        return {"benford.keys": Section(1, state.keys.freeze()), "benford": Section(4, arrays)}
+        return {
+            "benford.keys": Section(1, state.keys.freeze()),
+            "benford": Section(4, arrays),
+            "benford.limits": Section(1, state.limits.freeze()),
+        }
 
     def thaw(self, sections: Mapping[str, Section]) -> BenfordState:
         """The state of frozen sections."""
@@ -303,6 +314,8 @@ class BenfordDetector:
         state.clock = arrays.pop("clock")
         state.population.thaw(arrays)
         state.rows.thaw(arrays)
+        if "benford.limits" in sections:
+            state.limits = Limits.thaw(upgraded("benford.limits", sections["benford.limits"], 1, {}).arrays)
         state.fit()
         return state
 

@@ -67,7 +67,7 @@ def sum_of_places(typing: Any, array: Any, first: Any, places: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
         four, two = ir.VectorType(_DOUBLE, 4), ir.VectorType(_DOUBLE, 2)
-        left, right = cgutils.alloca_once(builder, four), cgutils.alloca_once(builder, two)
+        left, right = (cgutils.alloca_once(builder, each) for each in (four, two))  # type: ignore[no-untyped-call]
         builder.store(_vector([0.0] * 4), left)
         builder.store(_vector([0.0] * 2), right)
         with cgutils.for_range(builder, args[2]) as loop:  # type: ignore[no-untyped-call]

@@ -144,7 +144,7 @@ class Rows:
         parts["drivers"][:many, ..., 0], parts["drivers"][:many, ..., 1] = drivers[..., 0], drivers[..., 2]
         parts["drivers"][:many, ..., 2], parts["drivers"][:many, ..., 3] = drivers[..., 4], (drivers[..., 1] << 32) | drivers[..., 3]
         marks = np.zeros((many, (recent_at(self.distinct) - MARKS) * MARKS_A_WORD), np.int64)
-        marks[:, : self.distinct] = np.where(frozen["recent"] > 0, mark_of(frozen["recent"]), 0)
+        marks[:, : self.distinct] = np.where(frozen["recent"] > 0, mark_of(frozen["recent"]), 0)  # type: ignore[no-untyped-call]
         self.whole[:many, MARKS : recent_at(self.distinct)] = sum(marks[:, k::MARKS_A_WORD] << 16 * k for k in range(MARKS_A_WORD))
 
     def _parts(self, whole: NDArray[np.int64]) -> dict[str, NDArray[Any]]:

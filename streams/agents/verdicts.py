@@ -7,20 +7,15 @@ knows up to which offset of its part of the topic it has adopted everything, so 
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
 from detectors.wording import instant
-from streams import times, topics
-from streams.dead_letters import DeadLetter
+from streams import times
+from streams.agents.pending import Waiting
 from streams.times import Moment
 from streams.transport.log import Record
-
-AT_ONCE = 500  # verdicts in one cut: it stays far below a broker's largest record
 
 
 class AlertLabel(msgspec.Struct):
@@ -34,18 +29,10 @@ class AlertLabel(msgspec.Struct):
     v: Literal[1] = 1
 
 
-class Verdict(NamedTuple):
-    """One that waits: where it stands in the topic, when it takes effect (microseconds), and what the cut will say."""
-
-    offset: int
-    at: int
-    item: dict[str, Any]
-
-
 _decode = msgspec.json.Decoder(AlertLabel).decode
 
 
-def read(record: Record, stream: str, future: float) -> Verdict | None:
+def read(record: Record, stream: str, future: float) -> Waiting | None:
     """One record of the topic as a verdict on this stream's alert, None where it is another stream's.
 
     Raises
@@ -65,7 +52,7 @@ def read(record: Record, stream: str, future: float) -> Verdict | None:
     at = int(times.of_mixed([label.at])[0])
     if at == times.NO_TIME or (record.timestamp_ms >= 0 and at > record.timestamp_ms * 1000 + int(future * 1e6)):
         raise ValueError(f"at = {label.at}: not a time, or more than {future:,.0f} s ahead of its record (records.future_seconds)")
-    return Verdict(record.offset, at, {"key": label.key, "alert_id": label.alert_id, "verdict": label.verdict, "at": instant(at)})
+    return Waiting(record.offset, at, {"key": label.key, "alert_id": label.alert_id, "verdict": label.verdict, "at": instant(at)})
 
 
 def identity(alert: str) -> bytes:
@@ -80,49 +67,3 @@ def identity(alert: str) -> bytes:
         return bytes.fromhex(alert.split(".")[0])
     except ValueError:
         raise ValueError(f"alert_id = {alert[:60]!r}: wanted the id of an alert") from None
-
-
-class Pending:
-    """The verdicts that one partition has still to adopt, in the order of the topic."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[Verdict] = deque()
-        self._read_to = 0
-
-    def add(self, offset: int, verdict: Verdict | None) -> None:
-        """Note that the topic has been read past `offset`."""
-        self._read_to = offset + 1
-        if verdict is not None:
-            self._waiting.append(verdict)
-
-    def due(self, now: int) -> tuple[int, list[dict[str, Any]]]:
-        """Up to which offset everything can be adopted at event time `now`, and what; it is not taken away yet."""
-        items: list[dict[str, Any]] = []
-        for verdict in self._waiting:
-            if verdict.at > now or len(items) == AT_ONCE:
-                return verdict.offset, items
-            items.append(verdict.item)
-        return self._read_to, items
-
-    def adopted(self, through: int) -> None:
-        """Let go of what stands below an offset."""
-        while self._waiting and self._waiting[0].offset < through:
-            self._waiting.popleft()
-
-
-async def keep_reading(
-    records: AsyncIterator[Record],
-    pending: Pending,
-    stream: str,
-    future: float,
-    refuse: Callable[[DeadLetter], Awaitable[Any]],
-) -> None:
-    """Read a partition of the topic for ever. What cannot be read is refused, by the owner of every stream that reads it."""
-    async for record in records:
-        try:
-            pending.add(record.offset, read(record, stream, future))
-        except ValueError as problem:
-            pending.add(record.offset, None)
-            letter = DeadLetter(topics.ALERT_LABELS, record.partition, record.offset, str(problem), (), record.key, record.value)
-            await refuse(letter)
-        await asyncio.sleep(0)

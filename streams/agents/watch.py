@@ -164,7 +164,7 @@ class Watcher:
     async def _adopt(self, tenure: Tenure) -> None:
         part = cast("Partition", tenure.part)
         now = part.episodes.event_time
-        inputs = self.offers.due(part.number, now, part.verdicts_through)
+        inputs = self.offers.due(part.number, now, part.through)
         if not inputs or not tenure.may_adopt:
             return
         self.offers.adopted(part.number, now, inputs)

@@ -13,6 +13,8 @@ from streams.cli.options import ConfigFile, settings_of
 from streams.errors import UserError
 
 if TYPE_CHECKING:
+    from config.settings import Settings
+    from streams.agents.pending import Waiting
     from streams.backtest import Backtest
 
 
@@ -36,6 +38,10 @@ def backtest(
     cuts: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="The cut log of a live run, to repeat it exactly.")] = None,
     models: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="The versions that these cuts name; models.jsonl beside them.")
+    ] = None,
+    limits: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Employees' limits: employee_id, limit, approval_limit, at; CSV or JSON lines."),
     ] = None,
     label_delay: Annotated[
         str | None, typer.Option(metavar="TIME", help="How late the file's labels come, as 7d or 36h. Short for cards.label_delay_hours.")
@@ -80,7 +86,7 @@ def backtest(
     what = definition(stream, settings)
     if cuts is not None and models is None:
         models = cuts.parent / "models.jsonl"
-    test = Backtest(what, out, audit(settings, what), partitions, given, models)
+    test = Backtest(what, out, audit(settings, what), partitions, given, models, _limits(limits, stream, given is not None, settings))
     try:
         _feed(test, stream, file, settings)
     except CutRefused as error:
@@ -108,6 +114,20 @@ def _feed(test: Backtest, stream: str, file: Path, settings: Any) -> None:
         for batch in read(stream, file, settings):
             test.feed(batch)
             progress.update(task, advance=len(batch), description=f"folding {stream}")
+
+
+def _limits(path: Path | None, stream: str, cuts: bool, settings: Settings) -> list[Waiting]:
+    """The option's file, read."""
+    if path is None:
+        return []
+    if stream != "employees" or cuts:
+        raise UserError(f"--limits {path}: " + ("--cuts has the limits of the live run" if cuts else "only employees have limits"))
+    from streams.agents.limits import of_file
+
+    try:
+        return list(of_file(path, settings.benford.exponent))
+    except ValueError as error:
+        raise UserError(f"--limits {error}") from None
 
 
 def _time(text: str | None, option: str) -> int | None:

@@ -80,8 +80,10 @@ class Scene:
     async def feed(self, upto: int) -> None:
         source = topics.source(self.stream)
         while self.produced < upto:
-            for key, value in self.records[self.produced : min(self.produced + 60, upto)]:
+            for i, (key, value) in enumerate(self.records[self.produced : min(self.produced + 60, upto)], self.produced):
                 self.broker.produce(source, key, value)
+                if self.stream == "employees" and i % 40 == 0:
+                    self.broker.produce(topics.EMPLOYEE_LIMITS, key, b'{"approval_limit": %d}' % (50 + i % 100) if i % 200 else None)
             self.produced = min(self.produced + 60, upto)
             if self.produced % 600 == 0:
                 self.broker.group(self.workers[0].app.conf.id).rebalance()

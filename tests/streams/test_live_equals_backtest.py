@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from config.load import load
+from detectors.benford.rows import BAND_TRIALS, LIMIT_HIGH
 from detectors.protocol import REASONS
+from streams import topics
 from streams.app import audit, definition
 from streams.backtest import Backtest
 from streams.cuts import load as load_cuts
@@ -119,6 +121,31 @@ def test_employees_given_the_cuts_at_which_the_population_was_adopted(tmp_path):
     said, test = held_against_backtest("employees", file, settings_for("employees"), tmp_path / "out")
     assert said.cuts
     assert test.episodes >= 1
+
+
+def test_employees_while_their_limits_change(tmp_path):
+    """A register's limits, adopted at cuts: a file says the same, given the cuts; bad records are dead letters."""
+    columns = simulate_postings(employees=20, postings=8_000, seed=3)
+    names, at = sorted(set(columns["employee_id"].tolist())), np.sort(columns["at"])
+    bare = {name: column for name, column in columns.items() if name not in ("limit", "approval_limit")}
+    file = written(bare, tmp_path / "postings.parquet")
+
+    def limit(broker):
+        for share in (0.0, 0.3, 0.6):
+            for i, name in enumerate(names):
+                told = {"limit": 5_000, "approval_limit": "100.00", "at": int(at[int(share * len(at))]) // 1_000_000}
+                value = None if share == 0.6 and i % 2 else msgspec.json.encode(told if share or i % 3 else {"limit": 2_000})
+                broker.produce(topics.EMPLOYEE_LIMITS, name.encode(), value)
+        broker.produce(topics.EMPLOYEE_LIMITS, names[0].encode(), b'{"limit": "none"}')
+
+    said, test = held_against_backtest("employees", file, settings_for("employees"), tmp_path / "out", pause_every=300, before=limit)
+    adopted = [item for line in said.cuts for item in msgspec.json.decode(line)["inputs"].get("limits", {"items": []})["items"]]
+    assert len(adopted) == 3 * len(names)
+    assert [reason for *_, reason in said.letters] == ["limit = 'none': wanted a decimal number in major units, such as 12.30"]
+    rows = np.concatenate([part.state.rows["counts"][part.state.keys.slots()] for part in test.parts])
+    assert (rows[:, LIMIT_HIGH] == 500_000).all()
+    assert (rows[:, BAND_TRIALS] > 0).all()
+    assert sum(len(part.state.limits) for part in test.parts) == (len(names) + 1) // 2
 
 
 def test_errors(tmp_path):

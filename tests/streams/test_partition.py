@@ -121,7 +121,8 @@ def test_a_state_of_before_first_was_kept_is_read():
     part = auditor()
     sections = snapshot.unpack(part.freeze())
     own = sections["partition"]
-    meta = {name: value for name, value in own.meta.items() if name != "first"}
+    kept = {name: value for name, value in own.meta.items() if name not in ("first", "through")}
+    meta = kept | {"verdicts_through": 0}
     old = sections | {"partition": Section(1, own.arrays, meta | {"counts": own.meta["counts"][:7]})}
     part.thaw(snapshot.pack(old))
     assert part.first == 0

@@ -60,7 +60,8 @@ def test_a_verdict_ends_an_employees_episode_at_the_next_cut():
         label = {"stream": "employees", "key": "e", "alert_id": alert["episode"]["id"], "verdict": "cleared", "at": START}
         broker.produce(topics.ALERT_LABELS, b"e", msgspec.json.encode(label))
         broker.produce(topics.ALERT_LABELS, b"e", b'{"no": "verdict"}')
-        await until(lambda: any(watch.offers.verdicts[n].due(10**18)[1] for watch in pipeline.watchers.values() for n in watch.partitions))
+        pending = pipeline.watchers["employees"].offers.waiting["verdicts"]
+        await until(lambda: any(each.due(10**18)[1] for each in pending.values()))
         post(800, 30)
         await until(lambda: any(data.get("verdict") == "cleared" for data in alerts_of(broker, "employees")))
         await asyncio.sleep(0.1)

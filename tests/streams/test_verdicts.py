@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from streams.agents.offers import Offers
-from streams.agents.verdicts import AT_ONCE, Pending, keep_reading, read
+from streams.agents.pending import AT_ONCE, Pending, keep_reading
+from streams.agents.verdicts import read
 from streams.transport.log import Record
 
 HOUR = 3600
@@ -75,7 +76,7 @@ def test_a_bad_record_is_refused_and_holds_nothing_up():
         refused.append((letter.topic, letter.offset, letter.reason))
 
     pending = Pending()
-    asyncio.run(keep_reading(told(), pending, "sensors", 60.0, refuse))
+    asyncio.run(keep_reading(told(), pending, "alert.labels", lambda each: read(each, "sensors", 60.0), refuse))
     assert [(topic, offset) for topic, offset, _ in refused] == [("alert.labels", 0)]
     assert "perhaps" in refused[0][2] or "verdict" in refused[0][2]
     assert len(pending.due(10**15)[1]) == 1
@@ -84,15 +85,15 @@ def test_a_bad_record_is_refused_and_holds_nothing_up():
 def test_a_partition_adopts_at_most_once_an_hour_and_nothing_twice():
     offers, first, later = Offers(), 5 * HOUR * 10**6, 6 * HOUR * 10**6
     offers.offer({"population": {"n": 1}})
-    offers.verdicts[0] = Pending()
-    offers.verdicts[0].add(0, read(record(0), "sensors", 60.0))
-    inputs = offers.due(0, first, 0)
+    offers.waiting["verdicts"] = {0: Pending()}
+    offers.waiting["verdicts"][0].add(0, read(record(0), "sensors", 60.0))
+    inputs = offers.due(0, first, {"verdicts": 0})
     assert inputs["population"] == {"n": 1}
     assert inputs["verdicts"]["through"] == 1
     offers.adopted(0, first, inputs)
     offers.offer({"population": {"n": 2}})
-    assert offers.due(0, first, 1) == {}  # within the hour
-    assert offers.due(0, later, 1) == {"population": {"n": 2}}
+    assert offers.due(0, first, {"verdicts": 1}) == {}  # within the hour
+    assert offers.due(0, later, {"verdicts": 1}) == {"population": {"n": 2}}
     offers.offer({"model": {"version": 3}})
-    assert set(offers.due(0, later, 1)) == {"population", "model"}
-    assert set(offers.due(1, first, 0)) == {"population", "model"}  # another partition has all of it before it
+    assert set(offers.due(0, later, {"verdicts": 1})) == {"population", "model"}
+    assert set(offers.due(1, first, {"verdicts": 0})) == {"population", "model"}  # another partition has all of it before it
