@@ -19,6 +19,7 @@ from streams import logs
 from streams.cli import config, dead_letters, simulate, state, topics
 from streams.cli.backtest import backtest
 from streams.cli.demo import demo
+from streams.cli.explain import explain
 from streams.cli.judge import judge
 from streams.cli.reconcile import reconcile
 from streams.cli.relay import relay
@@ -48,6 +49,7 @@ app.command()(backtest)
 app.command()(status)
 app.command()(reconcile)
 app.command()(judge)
+app.command()(explain)
 app.add_typer(topics.commands, name="topics")
 app.add_typer(state.commands, name="state")
 app.add_typer(dead_letters.commands, name="dead-letters")

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from streams.cli.main import main
+from streams.explained.pictures import pictures
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, "-m", "streams.cli.main"]
@@ -166,7 +167,7 @@ def test_the_demo_alerts_on_every_stream_as_it_goes_and_ctrl_c_ends_it_with_its_
         opened = [alert for alert in alerts if alert["data"]["stream"] == stream and alert["data"]["phase"] == "opened"]
         assert last["alerts"][stream] == len(opened) >= 1
         assert last["events"][stream] > 0
-        assert all(alert["data"]["reasons"] and alert["data"]["evidence"] for alert in opened)
+        assert all(alert["data"]["reasons"] and pictures(alert) for alert in opened), "`explain` has something to show of each"
 
 
 def test_the_demo_ends_by_itself():
