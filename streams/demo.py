@@ -11,7 +11,7 @@ import csv
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from heapq import merge
+from heapq import heappop, heappush, merge
 from itertools import count
 from operator import itemgetter
 from pathlib import Path
@@ -76,12 +76,16 @@ def pumps() -> Iterator[Reading]:
         start += PUMP_POINTS * interval
 
 
-def payments() -> Iterator[Record]:
-    """Three hundred cards, some of them in the wrong hands for days."""
-    days = 60
+def payments() -> Iterator[tuple[str, Record]]:
+    """Fifteen hundred cards, some of them in the wrong hands for days, and the labels of what is found out of that, late; by topic."""
+    days = 30
+    rng = np.random.default_rng(0)
+    told: list[tuple[float, Record]] = []  # a heap of labels, by when they are known
     for seed in count():
-        made = simulate_cards(cards=300, days=days, seed=seed, start=START + seed * days * DAY, fraud_free=0.1, episode_probability=0.3)
+        made = simulate_cards(cards=1_500, days=days, seed=seed, start=START + seed * days * DAY, fraud_free=0.1, episode_probability=0.3)
         for row in _rows(made):
+            while told and told[0][0] <= row["at"] / 1e6:
+                yield topics.CARD_LABELS, heappop(told)[1]
             record = {
                 "card_id": row["card_id"],
                 "transaction_id": f"{seed}-{row['transaction_id']}",
@@ -93,7 +97,11 @@ def payments() -> Iterator[Record]:
             }
             if row["address_match"] >= 0:
                 record["address_match"] = bool(row["address_match"])
-            yield row["card_id"].encode(), msgspec.json.encode(record)
+            if row["label"]:
+                known = row["at"] / 1e6 + DAY * rng.uniform(0.1, 1.0)
+                label = {"card_id": row["card_id"], "transaction_id": record["transaction_id"], "label": 1, "at": round(known)}
+                heappush(told, (known, (row["card_id"].encode(), msgspec.json.encode(label))))
+            yield topics.source("cards"), (row["card_id"].encode(), msgspec.json.encode(record))
 
 
 def postings() -> Iterator[Record]:
@@ -142,27 +150,28 @@ def unreadable() -> Iterator[Record]:
 
 async def produce(broker: Broker, settings: Settings) -> None:
     """Produce for ever, each flow at its own pace (records a second)."""
-    flows: dict[str, list[tuple[Iterator[Record], float]]] = {
-        "sensors": [(readings(), 3_000), (unreadable(), 0.5)],
-        "cards": [(payments(), 1_000)],
-        "employees": [(postings(), 1_200)],
-        "errors": [(model_errors(), 1_000)],
+
+    def to_source(stream: str, records: Iterator[Record]) -> Iterator[tuple[str, Record]]:
+        return ((topics.source(stream), record) for record in records)
+
+    flows = {
+        "sensors": [(to_source("sensors", readings()), 3_000.0), (to_source("sensors", unreadable()), 0.5)],
+        "cards": [(payments(), 1_000.0)],
+        "employees": [(to_source("employees", postings()), 1_200.0)],
+        "errors": [(to_source("errors", model_errors()), 1_000.0)],
     }
-    running = [
-        (settings.kafka.prefix + topics.source(stream), flow, pace)
-        for stream in settings.streams.enabled
-        for flow, pace in flows[stream]
-    ]  # fmt: skip
+    running = [each for stream in settings.streams.enabled for each in flows[stream]]
     started, sent = time.monotonic(), [0] * len(running)
     while True:
         passed = time.monotonic() - started
-        for number, (topic, flow, pace) in enumerate(running):
+        for number, (flow, pace) in enumerate(running):
             due = min(int(passed * pace) - sent[number], 2_000)
             for _ in range(due):
-                record = next(flow, None)
-                if record is None:
+                found = next(flow, None)
+                if found is None:
                     break
-                broker.produce(topic, *record)
+                topic, record = found
+                broker.produce(settings.kafka.prefix + topic, *record)
             sent[number] += max(due, 0)
         await asyncio.sleep(0.02)
 
