@@ -60,24 +60,6 @@ def look_tail(x, df, n, rarity):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def look_threshold(p, df, n, rarity):  # type: ignore[no-untyped-def]
-    """Return the smallest x with `look_tail(x, …)` ≤ p, by halving until two doubles are neighbours; inf if df or p is 0."""
-    if df <= 0 or p <= 0.0:
-        return np.inf
-    low, high = 0.0, 16.0
-    while look_tail(high, df, n, rarity) > p:
-        low, high = high, 2.0 * high
-    while True:
-        middle = 0.5 * (low + high)
-        if middle <= low or middle >= high:
-            return high
-        if look_tail(middle, df, n, rarity) > p:
-            low = middle
-        else:
-            high = middle
-
-
-@njit(cache=True)  # type: ignore[untyped-decorator]
 def chi_square(observed, expected):  # type: ignore[no-untyped-def]
     """Return Pearson's Σ (O − E)² / E over the possible digits, and its degrees of freedom."""
     total, cells = 0.0, 0

@@ -21,7 +21,7 @@ def settings_with(streams, partitions, **more):
     return load(None, overrides={"streams.enabled": streams, "streams.partitions": partitions, **more}, environment={})
 
 
-async def until(condition, seconds=20.0):
+async def until(condition, seconds=60.0):
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.02)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from detectors.benford.detector import TESTS, BenfordDetector
 from detectors.benford.fold import PARTS
 from detectors.benford.lanes import SIZES
-from detectors.benford.rows import BAND_TEST, DIGITS, DISTINCT, LATE_BAND, LATE_BAND_EXPECTED, ONSET, PERIOD_TEST, REPEATS_TEST
+from detectors.benford.rows import BAND_TEST, BAND_TRIALS, DIGITS, DISTINCT, LATE_BAND, LATE_BAND_EXPECTED, ONSET, PERIOD_TEST, REPEATS_TEST
 from detectors.benford.shiryaev_roberts import boundary
+from detectors.benford.verdicts import surplus
 from detectors.benford.years import UNITS_A_YEAR
 from detectors.protocol import (
     E_VALUE,
@@ -406,6 +407,63 @@ def test_confirmed_postings_are_taken_out_and_the_level_stays():
     again = verdicts_of(detector, columns_of(nines(60, 96_000, begin=BEGIN + 10 * DAY)), state)
     mine = np.flatnonzero(again.alarms.places[:, TEST] == DIGITS)[0]
     assert again.alarms.numbers[mine, THRESHOLD] == pytest.approx(1 / (0.005 / PARTS[DIGITS]))
+
+
+def postings_of(rng, n, fraud):
+    """`n` honest distinct amounts without a limit, and `fraud` just below an approval limit of 1,000.00 among them."""
+    amounts = rng.permutation(np.concatenate([np.unique(honest(rng, 2 * n))[:n], 90_000 + rng.permutation(10_000)[:fraud]]))
+    return [("e", BEGIN + i * HOUR, int(a), -1, 100_000) for i, a in enumerate(amounts)]
+
+
+@pytest.mark.parametrize("test", [DIGITS, ONSET, BAND_TEST])
+def test_confirmed_takes_out_the_surplus_of_the_place_that_was_named_and_nothing_else(test):
+    rng = np.random.default_rng(8)
+    detector = BenfordDetector(**EXACT)
+    state = detector.new_state()
+    verdicts_of(detector, columns_of(postings_of(rng, 900, 100)), state)
+    row = {name: state.rows[name][0].copy() for name in ("counts", "hits", "expected", "late", "evidence", "onset", "drivers")}
+    detector.adopt(state, verdict(test, "confirmed"))
+    place, trials = (8, DISTINCT) if test != BAND_TEST else (9, BAND_TRIALS)
+    if test == ONSET and row["hits"][8] == state.rows["hits"][0, 8]:
+        place, trials = 9, BAND_TRIALS  # what the onset named
+    now = {name: state.rows[name][0] for name in row}
+    gone = row["hits"][place] - now["hits"][place]
+    assert 70 <= gone <= 130  # a hundred were fraud
+    assert row["counts"][trials] - now["counts"][trials] == gone
+    assert now["hits"][place] / now["counts"][trials] == pytest.approx(now["expected"][place] / now["counts"][trials], abs=0.002)
+    others = [p for p in range(11) if p != place]
+    assert (now["hits"][others] == row["hits"][others]).all()
+    assert not now["drivers"][place].any()
+    assert (now["drivers"][others] == row["drivers"][others]).all()
+    assert now["late"][place if place < 9 else LATE_BAND] < row["late"][place if place < 9 else LATE_BAND]
+    began = {DIGITS: now["evidence"][:, :9], ONSET: now["onset"], BAND_TEST: now["evidence"][:, 9]}
+    assert (began.pop(test) == (0.0 if test == ONSET else 1.0)).all()
+    for name, other in began.items():
+        before = {DIGITS: row["evidence"][:, :9], ONSET: row["onset"], BAND_TEST: row["evidence"][:, 9]}[name]
+        assert (other == before).all()
+
+
+def test_after_a_confirmation_honest_postings_alarm_no_more_and_further_fraud_does():
+    rng = np.random.default_rng(9)
+    detector = BenfordDetector(**EXACT)
+    state = detector.new_state()
+    state.population.scatters[:] = 0.001, 1.0, 0.001
+    verdicts_of(detector, columns_of(postings_of(rng, 900, 100)), state)
+    for test in (DIGITS, ONSET, BAND_TEST):
+        detector.adopt(state, verdict(test, "confirmed"))
+    later = [(who, at + 60 * DAY, *rest) for who, at, *rest in postings_of(rng, 1_000, 0)]
+    assert len(verdicts_of(detector, columns_of(later), state).alarms) == 0
+    again = [(who, at + 120 * DAY, *rest) for who, at, *rest in postings_of(rng, 900, 100)]
+    assert {BAND_TEST, DIGITS} <= set(verdicts_of(detector, columns_of(again), state).alarms.places[:, TEST].tolist())
+
+
+@given(hits=st.integers(0, 500), others=st.integers(0, 500), share=st.floats(0.0, 1.0))
+def test_what_is_left_of_a_place_is_its_expected_share(hits, others, share):
+    n = hits + others
+    gone = surplus(hits, n, share * n)
+    assert 0 <= gone <= hits
+    if gone > 0:
+        assert hits - gone == pytest.approx(share * (n - gone), rel=1e-9, abs=1e-6)
 
 
 def test_a_verdict_on_a_year_that_is_over_changes_nothing():
