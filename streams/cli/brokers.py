@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +17,8 @@ T = TypeVar("T")
 PATIENCE_MS = 5_000  # how long a broker may take to answer for the first time
 DELIVERY_SECONDS = 60.0  # how long a broker that is away is waited for
 UNKNOWN_TOPIC = 3  # Kafka's error code
+LARGEST_RECORD = 1_000_000  # bytes of a record of ours, with its key and headers, at most
+SHORT_RETENTION_MS = 86_400_000  # a day: a weekend is longer
 COORDINATOR_SECONDS = 15.0  # a broker's first question about groups makes it create their topic first
 
 
@@ -117,14 +119,36 @@ def mistakes(client: Any, wanted: Mapping[str, Wanted]) -> list[str]:
                 f"topic {topic} has {many} partitions, wanted {wanted[topic].partitions} (streams.partitions): "
                 "all topics of a stream have as many"
             )
-    for topic, values in _configs(client, [topic for topic, many in there.items() if many is not None and wanted[topic].configs]).items():
+    for topic, values in _configs(client, [topic for topic, many in there.items() if many is not None]).items():
         for name, value in wanted[topic].configs.items():
             if values.get(name) != value:
                 found.append(f"topic {topic} has {name} = {values.get(name)}, wanted {value}: kafka-configs.sh --alter")
+        if "compact" in values.get("cleanup.policy", "") and "compact" not in wanted[topic].configs.get("cleanup.policy", ""):
+            found.append(f"topic {topic} is compacted: records would vanish that a fold, or a replay of it, must see")
+        if int(values.get("max.message.bytes", LARGEST_RECORD)) < LARGEST_RECORD:
+            found.append(
+                f"topic {topic} has max.message.bytes = {values['max.message.bytes']}, wanted at least {LARGEST_RECORD}, which is what a "
+                "checkpoint, a score record or a dead letter may come to"
+            )
     return found
 
 
-def partitions_of(client: Any, topics: Mapping[str, Any]) -> dict[str, int | None]:
+def notes(client: Any, settings: Settings, wanted: Mapping[str, Wanted]) -> list[str]:
+    """What is no mistake and yet worth knowing: sources that forget soon."""
+    from streams import topics
+
+    sources = {settings.kafka.prefix + topics.source(stream) for stream in settings.streams.enabled} & set(wanted)
+    found = []
+    for topic, values in _configs(client, [topic for topic, many in partitions_of(client, sorted(sources)).items() if many]).items():
+        kept = int(values.get("retention.ms", -1))
+        if 0 <= kept < SHORT_RETENTION_MS:
+            found.append(
+                f"topic {topic} keeps records for {kept / 3_600_000:.1f} h: a worker that is away for longer finds its partitions parked"
+            )
+    return found
+
+
+def partitions_of(client: Any, topics: Iterable[str]) -> dict[str, int | None]:
     """How many partitions each topic has; None where there is no such topic."""
     from kafka.errors import for_code
 

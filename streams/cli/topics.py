@@ -38,13 +38,29 @@ def create(config: ConfigFile = None, streams: Streams = None) -> None:
 
 @commands.command()
 def check(config: ConfigFile = None, streams: Streams = None) -> None:
-    """Name every topic that is missing or is not as it should be; exit code 2 if there is one."""
-    from streams.cli import brokers
+    """Name every topic that is missing, is not as it should be, or that we may not read or write; exit code 2 if there is one."""
+    from streams.cli import brokers, granted
 
     settings, wanted = _wanted(config, streams)
     with brokers.admin(settings) as client:
-        _refuse(brokers.mistakes(client, wanted))
-    typer.echo(f"All {len(wanted)} topics are there, with their partitions and settings.")
+        refused = granted.refusals(client, settings, wanted)
+        _refuse(refused or brokers.mistakes(client, wanted))
+        for note in brokers.notes(client, settings, wanted):
+            typer.echo(f"note: {note}")
+    typer.echo(f"All {len(wanted)} topics are there, with their partitions and settings, and may be read and written.")
+
+
+@commands.command(name="list")
+def list_(config: ConfigFile = None, streams: Streams = None) -> None:
+    """Print every topic with its partitions, settings and what must be granted: for whoever creates them. Kafka is not asked."""
+    from streams.cli import granted
+
+    settings, wanted = _wanted(config, streams)
+    for topic, operations in granted.needed(settings, wanted).items():
+        configs = " ".join(f"{name}={value}" for name, value in wanted[topic].configs.items()) or "-"
+        typer.echo(f"{topic}\t{wanted[topic].partitions}\t{','.join(operations)}\t{configs}")
+    for group in granted.groups(settings):
+        typer.echo(f"group {group}\t-\tRead\t-")
 
 
 def _wanted(config: ConfigFile, streams: str | None) -> tuple[Settings, dict[str, Wanted]]:
