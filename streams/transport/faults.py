@@ -28,23 +28,30 @@ class Fault:
     Attributes
     ----------
     operation
-        produce, fetch, commit, committed, join, append or read; "" for any.
+        produce, fetch, commit, committed, read, begin, seek, join or joined; "" for any.
     topic
         Of the call, "" for any.
     skip
         How many such calls pass before.
     kind
         lose: it fails and has no effect. unanswered: it fails and has its effect. twice: it has its effect twice.
-        crash before, crash after: the line is cut before or after its effect. stall: it waits until the line is opened again.
+        crash before, crash after: the line is cut before or after its effect. cancel: it is cancelled from within, with no effect.
+        hang: it is never answered. then before, then after: `then` is called, and it goes on.
+    record
+        Whether a record of this key and value is meant, where one is produced.
+    then
+        What else shall happen.
     """
 
     kind: str
     operation: str = ""
     topic: str = ""
     skip: int = 0
+    record: Callable[[bytes | None, bytes | None], bool] = lambda key, value: True
+    then: Callable[[], object] = lambda: None
 
 
-KINDS = ("lose", "unanswered", "twice", "crash before", "crash after")
+KINDS = ("lose", "unanswered", "twice", "crash before", "crash after", "cancel", "hang")
 
 
 class Line:
@@ -59,7 +66,7 @@ class Line:
         self.on_open: list[Callable[[], None]] = []
         self.when_cut: Callable[[], None] = lambda: None
         self._opened: asyncio.Event | None = None
-        self._gone = False
+        self._buried = asyncio.Event()
 
     @property
     def open(self) -> bool:
@@ -82,12 +89,12 @@ class Line:
 
     def bury(self) -> None:
         """Whoever still waits, or asks, gets an error: so that the tasks of a crashed client can be ended."""
-        self._gone = True
+        self._buried.set()
         if self._opened is not None:
             self._opened.set()
 
-    async def do(self, operation: str, topic: str, effect: Callable[[], T]) -> T:
-        """Let a call through, with whatever shall happen to it.
+    async def do(self, operation: str, topic: str, effect: Callable[[], T], record: tuple[bytes | None, bytes | None] = (None, None)) -> T:
+        """Let a call through, with whatever shall happen to it; `record` is the key and value that are produced.
 
         Raises
         ------
@@ -95,15 +102,25 @@ class Line:
             It was not answered.
         ConnectionError
             The client has crashed.
+        asyncio.CancelledError
+            It was cancelled, though nobody has cancelled the caller.
         """
         if self.calls is not None:
             self.calls.append((operation, topic))
-        if self._opened is None and not self.faults and not self._gone:
+        if self._opened is None and not self.faults and not self._buried.is_set():
             return effect()
-        kind = self._next(operation, topic)
+        fault = self._next(operation, topic, record)
+        kind = fault.kind if fault else ""
         if kind == "crash before":
             self.cut()
+        if kind == "then before" and fault:
+            fault.then()
         await self._heard()
+        if kind == "cancel":
+            raise asyncio.CancelledError
+        if kind == "hang":
+            await self._buried.wait()
+            raise ConnectionError("this client has crashed")
         if kind == "lose":
             raise KafkaTimeoutError(f"{operation} {topic}: lost")
         result = effect()
@@ -111,24 +128,26 @@ class Line:
             effect()
         if kind == "crash after":
             self.cut()
+        if kind == "then after" and fault:
+            fault.then()
         await self._heard()
         if kind == "unanswered":
             raise KafkaTimeoutError(f"{operation} {topic}: not answered")
         return result
 
-    def _next(self, operation: str, topic: str) -> str:
+    def _next(self, operation: str, topic: str, record: tuple[bytes | None, bytes | None]) -> Fault | None:
         for fault in self.faults:
-            if fault.operation in ("", operation) and fault.topic in ("", topic):
+            if fault.operation in ("", operation) and fault.topic in ("", topic) and fault.record(*record):
                 if fault.skip == 0:
                     self.faults.remove(fault)
-                    return fault.kind
+                    return fault
                 fault.skip -= 1
-        return ""
+        return None
 
     async def _heard(self) -> None:
-        while self._opened is not None and not self._gone:
+        while self._opened is not None and not self._buried.is_set():
             await self._opened.wait()
-        if self._gone:
+        if self._buried.is_set():
             raise ConnectionError("this client has crashed")
 
 

@@ -183,6 +183,7 @@ class Consumer(ChunkedConsumer):
             await self._seek(tp, offset)
 
     async def _seek(self, partition: TP, offset: int) -> None:
+        await self.line.do("seek", partition.topic, lambda: None)
         self._position[partition] = offset
         self._read_offset[partition] = offset or None
 
@@ -296,7 +297,9 @@ class Producer(base.Producer):
         self.app.on_produce_message.send(key=key, value=value, partition=partition, timestamp=timestamp, headers=headers)
         stamp = None if timestamp is None else round(timestamp * 1000)
         try:
-            at = await self.line.do("produce", topic, lambda: self.broker.produce(topic, key, value, headers or (), stamp, partition))
+            at = await self.line.do(
+                "produce", topic, lambda: self.broker.produce(topic, key, value, headers or (), stamp, partition), (key, value)
+            )
         except KafkaError as problem:
             raise ProducerSendError(f"Error while sending: {problem!r}") from problem
         sent: asyncio.Future[RecordMetadata] = self.loop.create_future()
