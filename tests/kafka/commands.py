@@ -135,5 +135,8 @@ def wait_ready(process, environment, seconds=180.0):
             if answer.status == 200:
                 return
         assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < end, "not ready in time"
+        if time.monotonic() > end:
+            why = readiness(environment)
+            process.kill()
+            raise AssertionError(f"not ready in {seconds:g} s: {why}\n{process.stdout.read()}")
         time.sleep(0.05)
