@@ -20,20 +20,18 @@ DENIED = 29  # Kafka's error code for a topic that one may not even see
 def needed(settings: Settings, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """What workers, relay and commands do to each of our topics (full names)."""
     prefix, streams = settings.kafka.prefix, settings.streams.enabled
-    read = {topics.source(stream) for stream in streams} | {topics.CARD_LABELS, topics.ALERT_LABELS, topics.ALERT_SUPPRESSIONS}
-    read |= {topics.alerts(stream) for stream in streams}  # the relay does
-    both = {topics.scores("cards"), topics.ALERT_LABELS, topics.ALERT_SUPPRESSIONS}  # commands judge and suppress
+    written = {topics.scores(stream) for stream in streams} | {topics.DEAD_LETTERS, *settings.cards.reply_topics}
+    both = {topics.scores("cards"), topics.ALERT_LABELS, topics.ALERT_SUPPRESSIONS}  # the trainer reads; commands judge and suppress
+    both |= {topics.alerts(stream) for stream in streams}  # the relay reads
     if "cards" in streams and settings.cards.postings:
         both.add(topics.source("employees"))
-    asked = {}
+    asked: dict[str, tuple[str, ...]] = {}
     for name in names:
         topic = name.removeprefix(prefix)
         if topic in both or topic.startswith("nilometer."):
             asked[name] = (READ, WRITE)
-        elif topic.startswith("alerts."):
-            asked[name] = (READ, WRITE)
         else:
-            asked[name] = (READ,) if topic in read else (WRITE,)
+            asked[name] = (WRITE,) if topic in written else (READ,)
     return asked
 
 
