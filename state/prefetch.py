@@ -33,14 +33,14 @@ def _ask(typing: Any, array: Any, index: Any) -> Any:
     return types.void(array, types.int64), emit
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def ask_for(array, first, many):  # type: ignore[no-untyped-def]
     """Have `many` elements from the flat place `first` on brought to the cache."""
     for place in range(first, first + many, LINE):
         _ask(array, place)  # type: ignore[call-arg]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def ask_for_row(rows, slot):  # type: ignore[no-untyped-def]
     """Have a key's row brought to the cache, whatever its shape."""
     width = rows[0].size if len(rows) > 0 else 0

@@ -42,13 +42,13 @@ SUM, MOMENT = 0, 1  # of a cell's two float32
 N, WEIGHT, SIMPLE, PLACED, TIMED = range(5)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def tile_of(time):  # type: ignore[no-untyped-def]
     """The tile that a second lies in."""
     return time // TILE
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def known(recent, slot, transaction):  # type: ignore[no-untyped-def]
     """Whether a transaction of this number is among the key's last ones."""
     found = 0
@@ -57,14 +57,14 @@ def known(recent, slot, transaction):  # type: ignore[no-untyped-def]
     return found > 0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def remember(recent, slot, transaction):  # type: ignore[no-untyped-def]
     """Note a transaction's number in place of the oldest's."""
     recent[slot, 1 + recent[slot, 0] % RECENT] = transaction
     recent[slot, 0] += 1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def _forget_oldest(rings, past, data, slot):  # type: ignore[no-untyped-def]
     head = rings[slot, HEAD]
     word = data[rings[slot, START] + CELL * (head & (rings[slot, ROOM] - 1))]
@@ -74,7 +74,7 @@ def _forget_oldest(rings, past, data, slot):  # type: ignore[no-untyped-def]
     rings[slot, HEAD] = head + 1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def advance_tiles(rings, past, data, longest, slot, now):  # type: ignore[no-untyped-def]
     """Let the cells leave whose tiles have left the longest window. `now` is not before the key's newest."""
     while rings[slot, HEAD] < rings[slot, NEXT]:
@@ -105,7 +105,7 @@ def make_tile_room(rings, data, header, slot, limit):  # type: ignore[no-untyped
     return True
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def add_to_tile(rings, past, data, narrow, slot, time, amount, groups, limit):  # type: ignore[no-untyped-def]
     """Add a transaction inside the longest window; `advance_tiles` (unless it is late) and `make_tile_room` come before."""
     start, room, end = rings[slot, START], rings[slot, ROOM], rings[slot, NEXT]
@@ -140,7 +140,7 @@ def add_to_tile(rings, past, data, narrow, slot, time, amount, groups, limit):  
     rings[slot, NEXT] = end + 1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def read_tiles(rings, data, narrow, spans, slot, now, recency, groups, out):  # type: ignore[no-untyped-def]
     """Fill out[group, window] with n, Σ w, Σ a, the transaction gap and the time gap of these `groups`; a negative one gives zeros.
 
@@ -162,12 +162,11 @@ def read_tiles(rings, data, narrow, spans, slot, now, recency, groups, out):  # 
             left = max(0.0, float(spans[window] - (now - begin)) + middle)
             for i in range(len(groups)):
                 if groups[i] >= 0 and word >> (16 + groups[i]) & 1:
-                    found = out[i, window]
-                    found[N] += count
-                    found[WEIGHT] += left * count
-                    found[SIMPLE] += amount
-                    found[PLACED] += -ahead * amount if recency else ahead * amount
-                    found[TIMED] += left * amount
+                    out[i, window, N] += count
+                    out[i, window, WEIGHT] += left * count
+                    out[i, window, SIMPLE] += amount
+                    out[i, window, PLACED] += -ahead * amount if recency else ahead * amount
+                    out[i, window, TIMED] += left * amount
         newer += count
     if recency:  # i = N − (number of newer ones): N is all that the window holds
         for window in range(len(spans)):

@@ -52,7 +52,7 @@ NEVER = np.iinfo(np.int64).min
 _SAFE = 1 << 62
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def look_ahead(rings, sums, past, data, slots, row, words):  # type: ignore[no-untyped-def]
     """Ask memory for what the next events of a batch will need; `words` is what a transaction takes in a ring."""
     if row + FAR < len(slots):
@@ -63,7 +63,7 @@ def look_ahead(rings, sums, past, data, slots, row, words):  # type: ignore[no-u
         ask_for(data, rings[slots[row + NEAR], START], words * min(rings[slots[row + NEAR], ROOM], MOST_ASKED))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def _leave(rings, sums, data, slot, window, place):  # type: ignore[no-untyped-def]
     """Take the transaction at `place` out of one window's sums."""
     room = rings[slot, ROOM]
@@ -82,14 +82,14 @@ def _leave(rings, sums, data, slot, window, place):  # type: ignore[no-untyped-d
             s[AMOUNT_PLACES] -= placed
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def count_groups(counts, groups):  # type: ignore[no-untyped-def]
     """One more in each of its groups."""
     for group in range(len(counts)):
         counts[group] += groups >> group & 1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def advance(rings, sums, past, data, spans, slot, now):  # type: ignore[no-untyped-def]
     """Let every transaction with time ≤ now − d leave window d, and bring the origins up. `now` is not before the key's newest."""
     start, room, end = rings[slot, START], rings[slot, ROOM], rings[slot, NEXT]
@@ -119,7 +119,7 @@ def advance(rings, sums, past, data, spans, slot, now):  # type: ignore[no-untyp
         rings[slot, PLACE_ORIGIN] += climbed
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def holds(rings, data, spans, slot, transaction):  # type: ignore[no-untyped-def]
     """Whether a transaction of this number is in the key's ring. No early exit: so the compiler can compare several at a time."""
     room = rings[slot, ROOM]
@@ -160,7 +160,7 @@ def make_room(rings, data, header, spans, slot, limit):  # type: ignore[no-untyp
     return True
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def insert(rings, sums, past, data, spans, slot, time, amount, groups, transaction, limit, mass_limit):  # type: ignore[no-untyped-def]
     """Add a transaction that is inside the longest window; `advance` (unless it is late) and `make_room` come before.
 

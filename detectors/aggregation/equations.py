@@ -44,13 +44,13 @@ def attribute_slot(code, named, slots):  # type: ignore[no-untyped-def]
     return named + (code - named) % (slots - named) if slots > named else code % slots
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def simple_aggregation(sums, slot, window, group):  # type: ignore[no-untyped-def]
     """Eq. (1): the amounts of one group in the window, minor units."""
     return sums[slot, group, window, AMOUNTS]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def transaction_gap(rings, sums, slot, window, group, form):  # type: ignore[no-untyped-def]
     """Eq. (3): the amounts weighted by N − i (PAPER) or by i (RECENCY), minor units."""
     s = sums[slot, group, window]
@@ -60,7 +60,7 @@ def transaction_gap(rings, sums, slot, window, group, form):  # type: ignore[no-
     return s[AMOUNT_PLACES] - (rings[slot, HEADS + window] - 1 - origin) * s[AMOUNTS]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def time_gap(rings, sums, spans, slot, window, group, now):  # type: ignore[no-untyped-def]
     """Eq. (4): the amounts weighted by what is left of the window, d − (now − t); minor units × seconds.
 
@@ -70,14 +70,14 @@ def time_gap(rings, sums, spans, slot, window, group, now):  # type: ignore[no-u
     return (spans[window] - (now - rings[slot, ORIGIN])) * s[AMOUNTS] + s[AMOUNT_TIMES]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def time_weight(rings, sums, spans, slot, window, group, now):  # type: ignore[no-untyped-def]
     """Σ d − (now − t): the time gap with every amount 1, in seconds; `time_gap` over it is the weighted mean amount."""
     s = sums[slot, group, window]
     return (spans[window] - (now - rings[slot, ORIGIN])) * s[COUNT] + s[TIMES]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def read(rings, sums, spans, slot, window, group, now, form, out):  # type: ignore[no-untyped-def]
     """Write n, Σ w, SA, TxG, TG of a window and group to `out[0:5]`, as AGGREGATES names them; Σ w is kept to make means of."""
     out[0] = sums[slot, group, window, COUNT]

@@ -28,7 +28,7 @@ GATES = 4
 COUNT, WEIGHT, SIMPLE, PLACED, TIMED = range(5)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def open_gates(gates, mode, modes, address_match):  # type: ignore[no-untyped-def]
     """Write the groups that a transaction asks for to gates[0:4]; a closed gate is −1."""
     gates[OF_ALL] = ALL
@@ -37,7 +37,7 @@ def open_gates(gates, mode, modes, address_match):  # type: ignore[no-untyped-de
     gates[OF_UNUSUAL] = MODES + modes + UNUSUAL
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def read_windows(rings, sums, spans, slot, now, form, gates, out):  # type: ignore[no-untyped-def]
     """Fill out[gate, window] with n, Σ w, SA, TxG and TG of exact sums; zeros where a gate is closed."""
     for gate in range(GATES):
@@ -48,7 +48,7 @@ def read_windows(rings, sums, spans, slot, now, form, gates, out):  # type: igno
                 out[gate, window] = 0.0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
 def window_features(out, found, span, rarity, unusual_weight):  # type: ignore[no-untyped-def]
     """Write the features of one window to out[0:13], as `features` names them.
 

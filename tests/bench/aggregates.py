@@ -82,7 +82,7 @@ def kernel(columns: dict[str, np.ndarray], cards: int, kind: str) -> tuple[float
     windows = SlidingWindows(SPANS, GROUPS) if kind == "exact" else TiledWindows(SPANS, GROUPS)
     windows.rows.fit(cards)
     rows, gates = windows.rows, np.zeros(2, np.int64)
-    out = np.zeros((2, 3, 5))
+    out = np.zeros((2, len(SPANS), 5))
 
     def fold(first: int, last: int) -> None:
         part, row = [column[first:last] for column in columns.values()], 0
