@@ -22,14 +22,15 @@ from streams import topics
 from streams.transport.broker import partition_of_key
 
 SENSORS, CARDS, EMPLOYEES, MODELS = 200, 50_000, 500, 50
-FRAME = 60  # readings in a frame, one period of a sensor
+FRAME, STEP = 60, 60  # readings in a frame, one period of a sensor; seconds between them
 # Of 100 readings: frames of sensors are cheap to carry, transactions dear to judge.
 MIX = {"sensors": 60, "errors": 20, "employees": 10, "cards": 10}
 SPOILT = 0.001  # of all records
 LATE, TWICE, LABELLED, FRAUD = 0.001, 0.001, 0.02, 0.2  # of transactions; of labels
 LABEL_DELAY = 86_400.0  # seconds of event time
 TICK = 0.05  # seconds between two sends
-DAYS_AGO = 400.0  # event time begins there and runs faster than the clock
+DAYS_AGO = 600.0  # event time begins there. At 30,000 readings a second a day passes in 15 seconds: a card has a transaction a day, and
+# its windows of 30 days have filled after eight minutes
 
 Sent = Counter[str]
 
@@ -57,12 +58,12 @@ class Feed:
         """Records (topic, key, value) of 600 readings of sensors and what belongs to them, a step of event time."""
         draws = self._draws
         self._units += 1
-        at = self.begun + self._units * 600 / SENSORS
+        at = self.begun + self._units * 600 / SENSORS * STEP
         for place in range(600 // FRAME):
             number = (self._units * 10 + place) % SENSORS
             frame = self._frames[-1 if draws.random() < 0.002 else draws.randrange(300)]
-            begin = self.begun + (self._units * 10 + place) // SENSORS * FRAME
-            value = b'{"sensor_id":"s%d","at":%d,"step":1.0,"values":%s}' % (number, begin, frame)
+            begin = self.begun + (self._units * 10 + place) // SENSORS * FRAME * STEP
+            value = b'{"sensor_id":"s%d","at":%d,"step":%d,"values":%s}' % (number, begin, STEP, frame)
             yield self._maybe_spoilt("sensors", b"s%d" % number, value, FRAME)
         for _ in range(MIX["errors"] * 10):
             key, n = b"m%d" % draws.randrange(MODELS), draws.randrange(5_000)
