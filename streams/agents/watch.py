@@ -7,6 +7,7 @@ and measures.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor, Future
@@ -32,6 +33,7 @@ from streams.transport.chunk import Chunk
 from streams.transport.cutting import from_position, split_at
 from streams.watch_list import WatchList
 
+logger = logging.getLogger("streams.agents.watch")
 UNDELIVERED = 10_000  # outputs that may be under way before a partition waits for the oldest
 LEASE_LOOK = 0.02  # how often is looked whether outputs may leave, in seconds
 
@@ -146,7 +148,8 @@ class Watcher:
 
     async def _send(self, part: Partition, chunk: Chunk, decoded: Decoded, outcome: Outcome) -> list[Awaitable[Any]]:
         columns, origins = decoded.columns, decoded.origins
-        sent = [await self.refuse(letter) for letter in decoded.dead]
+        sent = await self._reply(part, chunk, decoded, outcome)  # first: somebody waits for it
+        sent += [await self.refuse(letter) for letter in decoded.dead]
         sent += [await self._send_alert(part, report) for report in outcome.reports]
         if self.definition.scores:
             sent += await self._send_scores(part, chunk, columns.span(0, len(columns)), origins, outcome)
@@ -231,6 +234,17 @@ class Watcher:
         data = event["data"]
         self.metrics.alerts.labels(part.stream, data["test"], data["phase"], data["severity"]).inc()
         return await self.outlet(topics.alerts(part.stream), report.transition.key, alerts.encode(event))
+
+    async def _reply(self, part: Partition, chunk: Chunk, decoded: Decoded, outcome: Outcome) -> list[Awaitable[Any]]:
+        if self.definition.replies is None:
+            return []
+        given, refused = self.definition.replies.answer(part.topic, chunk, decoded, outcome)
+        self.metrics.replies.labels(part.stream, "sent").inc(len(given))
+        self.metrics.replies.labels(part.stream, "refused").inc(len(refused))
+        if refused:
+            more = f", and {len(refused) - 1:,} more" if len(refused) > 1 else ""
+            logger.warning("no reply to a record of %s/%d: %s%s", part.topic, part.number, refused[0], more)
+        return [await self.outlet(topic, key, value, headers=headers) for topic, key, value, headers in given]
 
     async def refuse(self, letter: DeadLetter) -> Awaitable[Any]:
         """Send what cannot be read to where someone may look at it."""

@@ -222,7 +222,7 @@ def test_a_detectors_own_defaults_are_those_of_the_file(section: str, module: st
             wanted = 0 if by_default is None and field.name not in ("alpha", "mu", "sigma") else by_default  # 0: the detector chooses
             assert getattr(values, field.name) == wanted, f"{section}.{field.name}"
     trainer = {"label_delay_hours", "relabel_hours", "learning_rate", "challengers"} if section == "cards" else set()
-    only_ours = trainer | {"silence_seconds", "scores", "currency", "postings", "classes"}
+    only_ours = trainer | {"silence_seconds", "scores", "currency", "postings", "reply_topics", "classes"}
     assert {field.name for field in msgspec.structs.fields(type(values))} - only_ours == set(keywords) - {"classes"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -42,6 +43,7 @@ class Scene:
     stream: str
     file: Path
     more: dict
+    headers: Callable[[int], Sequence[tuple[str, bytes]]] = lambda i: ()  # of the i-th record
     broker: Broker = field(init=False)
     sessions: Sessions = field(default_factory=Sessions)
     workers: list[Pipeline] = field(default_factory=list)
@@ -81,7 +83,7 @@ class Scene:
         source = topics.source(self.stream)
         while self.produced < upto:
             for i, (key, value) in enumerate(self.records[self.produced : min(self.produced + 60, upto)], self.produced):
-                self.broker.produce(source, key, value)
+                self.broker.produce(source, key, value, headers=self.headers(i))
                 if self.stream == "employees" and i % 40 == 0:
                     self.broker.produce(topics.EMPLOYEE_LIMITS, key, b'{"approval_limit": %d}' % (50 + i % 100) if i % 200 else None)
             self.produced = min(self.produced + 60, upto)
