@@ -124,8 +124,6 @@ def create_topics(create: Callable[[str, int], None], settings: Settings, stream
             if settings.cards.postings and "employees" not in streams:
                 create(prefix + topics.source("employees"), many)
             create(prefix + topics.models(stream), 1)
-            for reply in settings.cards.reply_topics:
-                create(prefix + reply, many)
         if stream == "employees":
             create(prefix + topics.EMPLOYEE_LIMITS, many)
         create(prefix + topics.shared(stream), 1)
@@ -155,7 +153,7 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
     prefix = settings.kafka.prefix
     metrics = metrics or Metrics()
     executor = ThreadPoolExecutor(BUILDS_AT_ONCE, thread_name_prefix="build")
-    watch_list = WatchList(settings.metrics.watch, metrics)
+    watch_list = WatchList(settings.metrics.watch, metrics, settings.log)
     watchers: dict[str, Watcher] = {}
     of_topic: dict[str, Watcher] = {}
     tenures: dict[str, Tenures] = {}

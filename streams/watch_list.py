@@ -1,4 +1,5 @@
-"""The few sensors and employees that a setting names (``[metrics] watch``): their own numbers, with their ids as a label.
+"""The few sensors and employees that a setting names (``[metrics] watch``): their own numbers, with their ids as a label, or a hash
+of them (`log.hash_keys`).
 
 What was said of their latest event is noted batch by batch, which costs nothing where nobody is watched; what stands in the state of them
 is looked up once a second.
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from config.settings import Log
 from detectors.benford.look import digits
 from detectors.normal_model.look import expected
 from detectors.protocol import Columns, Floats, Verdicts
 from state.keys import PackedKeys
 from streams.fields import hashes
 from streams.metrics import Metrics
+from streams.privacy import masked
 
 if TYPE_CHECKING:
     from streams.partition import Partition
@@ -30,7 +33,8 @@ TESTS = ("digits", "onset", "band", "repeats")  # of an employee, as the evidenc
 class WatchList:
     """The keys that are watched, and where they have been seen."""
 
-    def __init__(self, keys: Sequence[str], metrics: Metrics) -> None:
+    def __init__(self, keys: Sequence[str], metrics: Metrics, log: Log) -> None:
+        self._log = log
         packed = PackedKeys.pack(keys)
         self._keys = {int(number): key.encode() for number, key in zip(hashes(packed).tolist(), keys, strict=True)}
         self._numbers = np.array(sorted(self._keys), np.int64)
@@ -61,7 +65,7 @@ class WatchList:
                 self._note(part, key, columns, int(rows[row]), verdicts, row)
 
     def _note(self, part: Partition, key: bytes, columns: Columns, place: int, verdicts: Verdicts, row: int) -> None:
-        stream, name = part.stream, key.decode()
+        stream, name = part.stream, masked(key, part.stream, self._log)
         self._seen.setdefault((stream, part.number), set()).add(key)
         if stream == "sensors":
             self.value.labels(name).set(columns.fields["value"][place])
@@ -79,7 +83,7 @@ class WatchList:
             slot = part.state.keys.find(key)
             if slot < 0:
                 continue
-            name = key.decode()
+            name = masked(key, part.stream, self._log)
             self.episodes.labels(part.stream, name).set(part.episodes.open_of(slot))
             if part.stream == "sensors":
                 band = expected(part.state, slot, self._threshold[part.stream, key]) or (math.nan, math.nan)
@@ -97,7 +101,7 @@ class WatchList:
     def forget(self, stream: str, partition: int) -> None:
         """Show nothing more of the keys of a partition that is another worker's now."""
         for key in self._seen.pop((stream, partition), ()):
-            name = key.decode()
+            name = masked(key, stream, self._log)
             for metric in (self.score, self.threshold, self.p_value, self.episodes):
                 metric.remove(stream, name)
             if stream == "sensors":
