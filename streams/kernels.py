@@ -30,7 +30,13 @@ def compile_kernels(stream: str) -> None:
     fields: dict[str, Any] = {name: np.ones(n, dtype) for name, dtype in part.detector.fields.items()}
     columns = Columns(PackedKeys.pack(["a"] * n), np.arange(n, dtype=np.int64), fields)
     run(part.fold(columns, Origins.of_record(part.topic, 0, np.arange(n), np.zeros(n, np.int64)), n))
-    part.freeze()
+    if part.detector.contribution(part.state) is not None:  # what is merged and adopted, however few events make it
+        part.detector.adopt(part.state, part.detector.merged([part.detector.contribution(part.state) or {}]))
+    if stream == "employees":
+        from detectors.benford.warming import warm
+
+        warm()
+    part.thaw(part.freeze())
 
 
 @contextmanager

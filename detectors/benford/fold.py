@@ -74,6 +74,9 @@ PARTS = (6.0, 6.0, 3.0, 3.0)
 CRITICAL_AT = 100.0  # times what the level asks for
 LATEST_PERIOD, TOLD_PERIOD = range(2)  # of a partition: the latest that a posting lay in, the last at whose end employees were compared
 _BAND_BETS, _REPEATS_BETS = BETS_AT + BAND_PLACE * LANES, BETS_AT + REPEATS_PLACE * LANES
+# Of digits, onset, band and repeats: where the numbers begin whose mean is the test's, and over how many places it is taken.
+_OF_TEST, _PLACES = (BETS_AT, BETS_AT + BETS, _BAND_BETS, _REPEATS_BETS), (9, BAND_PLACE + 1, 1, 1)
+_CLOSED = (DIGITS, BAND_TEST, REPEATS_TEST)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -94,9 +97,8 @@ def begin_year(row, real, distinct):  # type: ignore[no-untyped-def]
 def close_period(row, real):  # type: ignore[no-untyped-def]
     """Keep the e-values as they stand at the end of the employee's last period."""
     row[CLOSED] = row[PERIOD]
-    real[CLOSED_E] = mean_of(real, BETS_AT, 9)
-    real[CLOSED_E + 1] = mean_of(real, _BAND_BETS, 1)
-    real[CLOSED_E + 2] = mean_of(real, _REPEATS_BETS, 1)
+    for k in range(3):
+        real[CLOSED_E + k] = mean_of(real, _OF_TEST[_CLOSED[k]], _PLACES[_CLOSED[k]])
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -252,14 +254,7 @@ def fold_postings(  # type: ignore[no-untyped-def]
             highest = 0.0
             held_late = boundary(1.0, row[YEAR_DISTINCT])
             for test in range(4):
-                if test == DIGITS:
-                    e = mean_of(real, BETS_AT, 9)
-                elif test == ONSET:
-                    e = mean_of(real, BETS_AT + BETS, BAND_PLACE + 1)
-                elif test == BAND_TEST:
-                    e = mean_of(real, _BAND_BETS, 1)
-                else:
-                    e = mean_of(real, _REPEATS_BETS, 1)
+                e = mean_of(real, _OF_TEST[test], _PLACES[test])
                 told_e[test, i] = e
                 parts = PARTS[test]
                 if row[RESTARTS + test] > 0:
@@ -279,7 +274,6 @@ def fold_postings(  # type: ignore[no-untyped-def]
                     rho = rhos[1 if test == REPEATS_TEST else 2 if test == BAND_TEST else 0]
                     room = tell(
                         detail, room, test, e, held, alpha, alpha / parts, reference, fits, rho, exponent, width, row, real, distinct,
-                        0.0, 0, 0,
                     )  # fmt: skip
                     detail_stop[used] = room
                     used += 1

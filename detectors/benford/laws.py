@@ -41,6 +41,11 @@ def fill_law(reference, exponent, limit, approval, listed, width, histogram, fit
     # whole minor units: an amount a stands for [a, a + 1), so a limit M leaves [1, M + 1)
     end = np.inf if limit < 0 else limit + 1.0
     law = np.zeros(9)
+    first, last, local = 0, 1, not fits  # which bands, and whether each is held against its neighbours
+    if approval == _UNION:
+        last, local = len(listed), False
+    elif approval < _UNION:
+        first, last, local = _LISTED - approval, _LISTED - approval + 1, True
     digit_law(mu, sigma, 1.0, end, out[:9])
     for i in range(3):
         for j in range(3):
@@ -49,20 +54,22 @@ def fill_law(reference, exponent, limit, approval, listed, width, histogram, fit
             for d in range(9):
                 out[HIGHEST + d] = max(out[HIGHEST + d], law[d])
             share = 0.0
-            if approval >= 0:
-                share = band_share(here, spread, approval, 0, width, end, not fits)
-            elif approval == _UNION:
-                for k in range(len(listed)):
-                    share += band_share(here, spread, listed[k], listed[k - 1] if k else 0, width, end, False)
-            else:
-                k = _LISTED - approval
-                share = band_share(here, spread, listed[k], listed[k - 1] if k else 0, width, end, True)
+            for k in range(first, last):
+                top = approval if approval >= 0 else listed[k]
+                share += band_share(here, spread, top, listed[k - 1] if approval < 0 and k > 0 else 0, width, end, local)
             out[HIGHEST + BAND] = max(out[HIGHEST + BAND], share)
             if i == 1 and j == 1:
                 out[BAND] = share
     if not fits:
         semi_parametric_law(
-            histogram, reference[0], sigma, 1, LARGEST if limit < 0 or limit >= LARGEST - 1 else limit + 1, exponent, PRIOR_AMOUNTS, law
+            histogram,
+            reference[0],
+            sigma,
+            np.int64(1),
+            LARGEST if limit < 0 or limit >= LARGEST - 1 else limit + 1,
+            exponent,
+            PRIOR_AMOUNTS,
+            law,
         )
         for d in range(9):
             raised = out[HIGHEST + d] / out[d] if out[d] > 0.0 else 1.0

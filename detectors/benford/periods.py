@@ -63,10 +63,17 @@ def period_alarms(
         used = tell(
             alarms.detail, used, PERIOD_TEST, e, threshold, float(alpha), q, population.reference, population.fits,
             float(population.scatters[0]), exponent, float(width), rows.whole[slot], rows.real[slot], rows.distinct,
-            q, int(ended.get("employees", 0)), int(ended.get("taken", 0)),
         )  # fmt: skip
-        of_period = (alarms.detail_stop[i - 1] if i else 0) + np.array([DETAIL.index("period"), DETAIL.index("year")])
-        alarms.detail[of_period] = int(ended["period"]), int(ended["period"]) // UNITS_A_YEAR
+        begun = alarms.detail_stop[i - 1] if i else 0
+        year = int(ended["period"]) // UNITS_A_YEAR
+        of_period = {
+            "period": int(ended["period"]),
+            "year": year,
+            "rate": q,
+            **{name: int(ended.get(name, 0)) for name in ("employees", "taken")},
+        }
+        for name, value in of_period.items():
+            alarms.detail[begun + DETAIL.index(name)] = value
         alarms.places[i] = NO_ROW, slot, PERIOD_TEST, int(ended["period"]), int(e >= CRITICAL_AT * threshold)
         alarms.numbers[i] = e, threshold, min(1.0, 1.0 / e), e
         alarms.detail_stop[i] = used

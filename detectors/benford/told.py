@@ -10,10 +10,8 @@ from detectors.benford.lanes import BETS, LANES, SIZES
 from detectors.benford.rows import (
     APPROVAL,
     BAND_PLACE,
-    BAND_TEST,
     BAND_TRIALS,
     BETS_AT,
-    DIGITS,
     DISTINCT,
     DRIVERS,
     ENTRY,
@@ -34,7 +32,6 @@ from detectors.benford.rows import (
     PLACES,
     POSTINGS,
     REPEATS_PLACE,
-    REPEATS_TEST,
     RESTARTS,
     TRIALS,
     YEAR,
@@ -50,41 +47,30 @@ DETAIL = (
 )  # fmt: skip
 SCALARS = len(DETAIL)
 LARGEST_DETAIL = SCALARS + 36 + ENTRY * DRIVERS
+_FIRST, _LAST = (0, 0, BAND_PLACE, REPEATS_PLACE, 0), (9, REPEATS_PLACE, REPEATS_PLACE, PLACES, PLACES)  # the places of each test
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def best_bet(real, first, last, sums):  # type: ignore[no-untyped-def]
-    """Return (place, size) of the bet among places first … last − 1 that has won most: of the products, or of the onset's `sums`."""
-    place, size, most = first, 0, -1.0
-    for here in range(first, last):
+def named_by(real, test):  # type: ignore[no-untyped-def]
+    """Return (place, size) of the bet that has won most in a test: of the products, or of the onset's sums."""
+    place, size, most = _FIRST[test], 0, -1.0
+    sums = BETS if test == ONSET else 0
+    for here in range(_FIRST[test], _LAST[test]):
         for e in range(BETS):
-            won = real[BETS_AT + here * LANES + (BETS if sums else 0) + e]
+            won = real[BETS_AT + here * LANES + sums + e]
             if won > most:
                 place, size, most = here, e, won
     return place, size
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def named_by(real, test):  # type: ignore[no-untyped-def]
-    """Return (place, size) of the bet that has won most in a test."""
-    if test == DIGITS:
-        return best_bet(real, 0, 9, False)
-    if test == ONSET:
-        return best_bet(real, 0, REPEATS_PLACE, True)
-    if test == BAND_TEST:
-        return best_bet(real, BAND_PLACE, BAND_PLACE + 1, False)
-    if test == REPEATS_TEST:
-        return best_bet(real, REPEATS_PLACE, PLACES, False)
-    return best_bet(real, 0, PLACES, False)
-
-
-@njit(cache=True)  # type: ignore[untyped-decorator]
 def tell(  # type: ignore[no-untyped-def]
-    detail, used, test, e, held, alpha, level, reference, fits, rho, exponent, width, row, real, distinct, rate, employees, taken,
+    detail, used, test, e, held, alpha, level, reference, fits, rho, exponent, width, row, real, distinct,
 ):  # fmt: skip
     """Write down what explains an alarm of `test`; return how much of `detail` is used.
 
-    `row` and `real` are one employee's numbers (`rows`), `distinct` how many amounts are remembered of him.
+    `row` and `real` are one employee's numbers (`rows`), `distinct` how many amounts are remembered of him. What is told of a period's end
+    is left 0.
     """
     n = row[DISTINCT]
     hits, expected, late = row[HITS : HITS + PLACES], real[EXPECTED : EXPECTED + PLACES], real[LATE : LATE + 22]
@@ -113,7 +99,7 @@ def tell(  # type: ignore[no-untyped-def]
     )  # fmt: skip
     rest = (
         x, float(df), p, excess, effect, late_n, late_p, float(place), SIZES[size],
-        float(hits[place]), float(trials), expected[place], float(row[APPROVAL]), width, float(many), rate, float(employees), float(taken),
+        float(hits[place]), float(trials), expected[place], float(row[APPROVAL]), width, float(many), 0.0, 0.0, 0.0,
         late[LATE_BAND], late[LATE_BAND_EXPECTED],
     )  # fmt: skip
     for i in range(len(head)):
