@@ -97,6 +97,8 @@ class Series:
     def histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
         made = _Histogram(f"nilometer_{name}", text, labels, registry=self.registry, buckets=buckets)
         made.room, made.cost = self.room, len(buckets) + 3
+        if not labels:
+            self.room.take(made.cost)
         return made
 
 
