@@ -20,7 +20,7 @@ import msgspec
 
 from config.load import as_dict
 from config.settings import Settings
-from streams import topics
+from streams import erasure, topics
 from streams.agents import cards, employees, errors, limits, sensors, verdicts
 from streams.agents.pending import AT_ONCE, Pending, Waiting, keep_reading
 from streams.agents.population import keep_population
@@ -127,6 +127,7 @@ def create_topics(create: Callable[[str, int], None], settings: Settings, stream
         if stream == "employees":
             create(prefix + topics.EMPLOYEE_LIMITS, many)
         create(prefix + topics.shared(stream), 1)
+        create(prefix + topics.erasures(stream), 1)
     if streams:
         create(prefix + topics.ALERT_LABELS, many)
         create(prefix + topics.ALERT_SUPPRESSIONS, 1)
@@ -202,6 +203,7 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
         if stream.merges:
             _share(app, prefix + topics.shared(name), watchers[name], logs)
         records = Records(fetching(logs, prefix))
+        _forget(app, prefix + topics.erasures(name), watchers[name], logs)
         if stream.train is not None:
             _train(app, settings, watchers[name], logs, records)
         tenures[topic] = _tenures(app, settings, watchers[name], logs, pace, records)
@@ -268,6 +270,7 @@ def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs, pace: P
     tenures = Tenures(
         stream.name, create, settings.checkpoint.interval,
         lambda generation: generation == app.consumer_generation_id and not app.members.given_back, rejoin, pace, notes,
+        watcher.settle,
     )  # fmt: skip
     watcher.unwanted = lambda number: app.consumer.pause_partitions([TP(source, number)])
     watcher.tenures, watcher.died, watcher.park = tenures.held, tenures.died, tenures.park
@@ -415,6 +418,15 @@ def _share(app: App, topic: str, watcher: Watcher, logs: Logs) -> None:
         await _for_ever(app, keep_population(detector, values(logs, topic), tell, offer, lambda: 0 in watcher.partitions))
 
     app.task(share)
+
+
+def _forget(app: App, topic: str, watcher: Watcher, logs: Logs) -> None:
+    """Let our partitions adopt which keys are to be forgotten."""
+
+    async def forget() -> None:
+        await _for_ever(app, erasure.keep_reading(logs.tail(topic), watcher.offers.erasures))
+
+    app.task(forget)
 
 
 async def _for_ever(app: App, work: Coroutine[Any, Any, None]) -> None:

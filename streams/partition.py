@@ -34,10 +34,11 @@ from detectors.protocol import (
 )
 from state import snapshot
 from state.snapshot import Section, SnapshotError
+from streams import erasure
 from streams.cuts import Cut
 from streams.episodes import EVICTED, ID_BYTES, OPENED, Episodes, Transition
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +133,8 @@ class Partition:
     next: int = 0  # the offset of the next record to fold: the only position there is
     first: int = 0  # the offset at which this fold began
     last_cut: int = -1
-    # everything below these offsets of its parts of `alert.labels` and `employee.limits` has been adopted
-    through: dict[str, int] = field(default_factory=lambda: {"verdicts": 0, "limits": 0})
+    # everything below these offsets has been adopted: of its parts of `alert.labels` and `employee.limits`, of the requests to forget keys
+    through: dict[str, int] = field(default_factory=lambda: {"verdicts": 0, "limits": 0, "erase": 0})
     counts: Counts = field(default_factory=Counts)
     upstream: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
     state: Any = None
@@ -160,10 +161,14 @@ class Partition:
             self.through["verdicts"] = told["through"]
         if "limits" in inputs:
             self.through["limits"], inputs["limits"] = inputs["limits"]["through"], inputs["limits"]["items"]
+        if "erase" in inputs:
+            inputs["erase"] = partial(erasure.meant, frozenset(cut.inputs["erase"]["keys"]))
         alarms = self.detector.adopt(self.state, inputs)
         self.last_cut = cut.n
         at = self.episodes.event_time
         reports += [self._report(step, alarms, None, at) for step in self.episodes.raised(self.state.keys, alarms)]
+        if "erase" in inputs:
+            self._erase(cut.inputs["erase"], reports)
         return reports
 
     def fold(self, columns: Columns, origins: Origins, next_offset: int) -> Generator[Build, Any, Outcome]:
@@ -228,7 +233,7 @@ class Partition:
     def thaw(self, data: bytes | bytearray) -> None:
         """Take a frozen state in place of this one."""
         sections = snapshot.unpack(data)
-        own = snapshot.upgraded("partition", sections["partition"], VERSION, {1: _with_first, 2: _with_limits})
+        own = snapshot.upgraded("partition", sections["partition"], VERSION, UPGRADES)
         if own.meta["signature"] != self.signature:
             raise SnapshotError(
                 f"the state of {self.stream} was made with {own.meta['signature']}, the settings now say {self.signature}: "
@@ -278,6 +283,15 @@ class Partition:
         ended = self.episodes.evict(self.state.keys, slots)
         reports += [Report(step, self.episodes.identity(step), None, at, score=step.max_score) for step in ended]
         self.episodes.clear(slots)
+
+    def _erase(self, told: Mapping[str, Any], reports: list[Report]) -> None:
+        """Forget keys as if they had been evicted; their open episodes end."""
+        self.through["erase"] = told["through"]
+        slots = erasure.slots_of(self.state.keys, told["keys"])
+        if len(slots):
+            self._evict(self.episodes.event_time, reports, slots)
+            self.detector.forget(self.state, slots)
+            self.state.keys.remove(slots)
 
     def _judged(self, verdicts: Any, reports: list[Report]) -> Iterator[dict[str, Any]]:
         """People's verdicts on alerts, as those of a key, a test and a stretch of units; one on an alert that is forgotten says nothing.
@@ -331,6 +345,14 @@ def _with_limits(section: Section) -> Section:
     meta = dict(section.meta)
     through = {"verdicts": meta.pop("verdicts_through"), "limits": 0}
     return Section(3, section.arrays, {**meta, "through": through})
+
+
+def _with_erasures(section: Section) -> Section:
+    """Version 4 also says up to where requests to forget keys have been adopted."""
+    return Section(4, section.arrays, {**section.meta, "through": {**section.meta["through"], "erase": 0}})
+
+
+UPGRADES = {1: _with_first, 2: _with_limits, 3: _with_erasures}
 
 
 def signature_text(detector: Detector) -> str:

@@ -58,6 +58,8 @@ class Tenure:
         Held while a batch is folded or a cut adopted: whoever holds it finds the fold at a boundary.
     writing
         Held while a checkpoint is under way.
+    erasures
+        Cuts applied that made it forget keys: checkpoints from before are not to be kept.
     """
 
     part: Folding
@@ -73,6 +75,7 @@ class Tenure:
     reports: list[Any] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    erasures: int = 0
     why: str = "not restored"  # it is not alive
 
     async def restore(self, generation: int) -> None:
@@ -194,6 +197,7 @@ class Tenure:
             self.check()
 
     def _adopted(self, cut: Cut) -> list[Any]:
+        self.erasures += "erase" in cut.inputs
         return self.part.adopt(Cut(cut.partition, cut.n, self.records.resolved(cut.inputs)))
 
     def boundary(self) -> int | None:

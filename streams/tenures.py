@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
 from streams.pace import Pace
@@ -20,7 +20,12 @@ logger = logging.getLogger("streams.tenures")
 
 BACKOFF, LONGEST_BACKOFF = 0.1, 5.0  # seconds between two attempts to restore
 STANDING_SHARE = 20  # a fold stands still while its state is copied: for no more than one second in so many
+KEPT = 2  # checkpoints that lie in the topic: the current one and the one before it
 LOOK = 0.05  # how often is looked whether a checkpoint is due, in seconds
+
+
+async def at_rest(number: int) -> None:
+    """Nothing is adopted but when an event comes."""
 
 
 @dataclass
@@ -50,6 +55,8 @@ class Tenures:
         Asks the group for a new generation, in which a partition whose fold has died can be restored.
     pace
         Of what its checkpoints send; there is none while partitions are given back.
+    settle
+        Adopts what can be adopted before a partition's next event; awaited before a checkpoint, under the tenure's lock.
     """
 
     stream: str
@@ -59,12 +66,14 @@ class Tenures:
     rejoin: Callable[[str], object]
     pace: Pace
     notes: Notes = field(default_factory=Notes)
+    settle: Callable[[int], Awaitable[None]] = at_rest
     clock: Callable[[], float] = time.monotonic
     held: dict[int, Tenure] = field(default_factory=dict)
     parked: dict[int, Parked] = field(default_factory=dict)
     restoring: set[int] = field(default_factory=set)
     _due: dict[int, float] = field(default_factory=dict)
     _made: dict[int, tuple[float, object]] = field(default_factory=dict)  # when the last checkpoint was, and of what
+    _since: dict[int, tuple[int, int]] = field(default_factory=dict)  # erasures in it, and how many have had as many
 
     async def assign(self, numbers: Collection[int], generation: int) -> None:
         """Have a living fold of each of these partitions, or know why not; of all others none."""
@@ -88,6 +97,7 @@ class Tenures:
             self.notes.dropped(number)
         self._due.pop(number, None)
         self._made.pop(number, None)
+        self._since.pop(number, None)
 
     def _place(self, number: int) -> dict[str, object]:
         """Where a line of the log belongs."""
@@ -168,9 +178,11 @@ class Tenures:
 
     async def _try_checkpoint(self, number: int, tenure: Tenure) -> None:
         try:
-            await self.checkpoint(number)
+            await self.checkpoint(number, self.settle)
         except Dead:
             self.died(number, tenure)
+        except Parked as parked:
+            self.park(number, parked)
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
@@ -179,14 +191,17 @@ class Tenures:
             logger.warning("%s/%d: no checkpoint: %r", self.stream, number, problem, extra=self._place(number))
             self._due[number] = self.clock() + self.interval
 
-    async def checkpoint(self, number: int) -> None:
-        """A checkpoint of one partition, if anything has changed since the last."""
+    async def checkpoint(self, number: int, settle: Callable[[int], Awaitable[None]] = at_rest) -> None:
+        """A checkpoint of one partition, if anything has changed since the last, or one with a key that was erased lies there still."""
         tenure = self.held[number]
         async with tenure.writing:
             started = self.clock()
             async with tenure.lock:
-                where = (tenure.part.next, tenure.cuts.position)
-                if self._made.get(number, (0.0, None))[1] == where:
+                await settle(number)
+                where, erasures = (tenure.part.next, tenure.cuts.position), tenure.erasures
+                before, copies = self._since.get(number, (0, KEPT))
+                copies = copies if erasures == before else 0
+                if self._made.get(number, (0.0, None))[1] == where and copies >= KEPT:
                     self._made[number] = (started, where)
                     self._due[number] = started + self.interval
                     return
@@ -194,7 +209,7 @@ class Tenures:
                 frozen = await tenure.freeze()
                 stood = self.clock() - stopped
             await tenure.write(frozen)
-            self._made[number] = (started, where)
+            self._made[number], self._since[number] = (started, where), (erasures, copies + 1)
             self._due[number] = started + max(self.interval, STANDING_SHARE * stood)
             self.notes.checkpoint(number, tenure.checkpoints.size, self.clock() - started)
 

@@ -43,6 +43,11 @@ def checkpoints(stream: str) -> str:
     return f"nilometer.checkpoints.{stream}"
 
 
+def erasures(stream: str) -> str:
+    """Requests to forget a key, by its digest; one partition."""
+    return f"nilometer.erasures.{stream}"
+
+
 def models(stream: str) -> str:
     """What is trained for a whole stream, version by version, to be adopted by reference; one partition."""
     return f"nilometer.models.{stream}"
@@ -63,6 +68,7 @@ __all__ = [
     "alerts",
     "checkpoints",
     "cuts",
+    "erasures",
     "models",
     "scores",
     "shared",

@@ -249,6 +249,8 @@ class BenfordDetector:
         for verdict in inputs.get("verdicts") or ():
             judge(state.rows, int(verdict["slot"]), int(verdict["test"]), str(verdict["verdict"]), int(verdict["last_unit"]))
         state.limits.adopt(inputs.get("limits") or (), state.keys, state.rows)
+        if "erase" in inputs:
+            state.limits.erase(inputs["erase"])
         ended = inputs.get("period_end")
         if ended is None or int(ended["period"]) <= state.clock[TOLD_PERIOD]:
             return Alarms.none()

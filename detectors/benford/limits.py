@@ -6,7 +6,7 @@ those who have, and put into an employee's row when he is first met; so it does 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,11 @@ class Limits:
     def forget(self, slots: Ints) -> None:
         """Note that these slots have another employee, or none."""
         self._met[slots[slots < len(self._met)]] = False
+
+    def erase(self, meant: Callable[[bytes], bool]) -> None:
+        """Forget what the register says of the employees who are meant."""
+        for key in [key for key in self._known if meant(key)]:
+            del self._known[key]
 
     def freeze(self) -> dict[str, NDArray[Any]]:
         """The employees in byte order, and their limits."""

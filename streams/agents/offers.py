@@ -1,7 +1,7 @@
 """What partitions have still to adopt from outside: the newest of what a whole stream shares, and what is
 said of single keys: people's verdicts on their alerts, employees' limits.
 
-A partition adopts at most once an hour of its event time.
+A partition adopts at most once an hour of its event time; what keys to forget, at once.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from streams.agents.pending import Pending
 from streams.agents.population import HOUR
+from streams.erasure import Asked
 
 
 class Offers:
@@ -18,6 +19,7 @@ class Offers:
 
     def __init__(self) -> None:
         self.waiting: dict[str, dict[int, Pending]] = {}  # of single keys, by name and by the partitions that are read for
+        self.erasures = Asked()
         self._newest: dict[str, Any] = {}
         self._taken: dict[int, dict[str, Any]] = {}
         self._hours: dict[int, int] = {}

@@ -121,6 +121,16 @@ class Watcher:
             here, rest = (rest, None) if before is None else split_at(rest, before)
             await self._fold(tenure, here)
 
+    async def settle(self, number: int) -> None:
+        """Adopt what can be adopted before the next event, though none may come. The caller holds the tenure's lock."""
+        tenure = self.tenures.get(number)
+        if tenure is not None and tenure.folding and tenure.settled:
+            await tenure.fetch()
+            tenure.boundary()
+            if self.offers.erasures.due(cast("Partition", tenure.part).through["erase"]):
+                await self._adopt(tenure)
+            await self._say(tenure)
+
     async def _fold(self, tenure: Tenure, chunk: Chunk) -> None:
         part = cast("Partition", tenure.part)
         if not len(chunk):
@@ -168,9 +178,13 @@ class Watcher:
         part = cast("Partition", tenure.part)
         now = part.episodes.event_time
         inputs = self.offers.due(part.number, now, part.through)
-        if not inputs or not tenure.may_adopt:
+        erase = self.offers.erasures.due(part.through["erase"])
+        if not (inputs or erase) or not tenure.may_adopt:
             return
-        self.offers.adopted(part.number, now, inputs)
+        if inputs:
+            self.offers.adopted(part.number, now, inputs)
+        if erase:
+            inputs = {**inputs, "erase": erase}
         await tenure.adopt(inputs)
         self.metrics.cuts.labels(self.definition.name).inc()
 

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from streams.cli import savepoints
+from streams.cli import erase, savepoints
 from streams.cli.options import ConfigFile, StreamName, known, settings_of
 from streams.errors import UserError
 
 commands = typer.Typer(no_args_is_help=True, help="What partitions have adopted; their state as a file, and back; ways to begin anew.")
 commands.command("export")(savepoints.export)
 commands.command("import")(savepoints.import_)
+commands.command("erase")(erase.erase)
 
 
 @commands.command()
