@@ -20,7 +20,7 @@ from numba import njit
 from detectors.protocol import CRITICAL, MICROSECONDS, NO_ROW, ROW, SCORE, SLOT, TEST, UNIT, UNTIL_HEARD, Alarms, Columns, Ints, Verdicts
 from state.keys import KeyIndex
 from state.slab import Slab
-from state.snapshot import Section
+from state.snapshot import Section, upgraded
 
 OPENED, UPDATED, QUIET, SILENT, EVICTED, HEARD, TOLD = range(7)
 PHASES = ("opened", "updated", "closed", "closed", "closed", "closed", "closed")
@@ -252,7 +252,7 @@ class Episodes:
 
     def thaw(self, section: Section, keys: KeyIndex) -> None:
         """Take a frozen section back; slot i of a thawed index is the i-th key in byte order."""
-        arrays: Mapping[str, Any] = section.arrays
+        arrays: Mapping[str, Any] = upgraded("episodes", section, VERSION, {}).arrays
         self._slab.fit(max(keys.capacity, 1))
         self._slab.clear(np.arange(self._slab.capacity))
         place = arrays["place"]

@@ -119,7 +119,7 @@ class HardnessState:
         """The state of frozen sections."""
         arrays: dict[str, NDArray[Any]] = dict(upgraded("hardness", sections["hardness"], VERSION, {2: _not_counted}).arrays)
         rings = arrays.pop("rings")
-        state = cls(KeyIndex.thaw(dict(sections["hardness.keys"].arrays), key_limit), bins, size)
+        state = cls(KeyIndex.thaw(dict(upgraded("hardness.keys", sections["hardness.keys"], 1, {}).arrays), key_limit), bins, size)
         state.counted = arrays.pop("counted")
         n = len(arrays["seen"])
         state.slab.fit(state.keys.capacity)

@@ -214,7 +214,7 @@ class NormalModelDetector:
         return freeze(state)
 
     def thaw(self, sections: Mapping[str, Section]) -> NormalModelState:
-        return thaw(sections, self.key_limit)
+        return thaw(sections, self.key_limit, len(self.kinds))
 
     def state_signature(self) -> dict[str, Any]:
         """All but ε, F and what only shapes alerts."""

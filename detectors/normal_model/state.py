@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -148,13 +149,15 @@ def freeze(state: NormalModelState) -> dict[str, Section]:
     return {"normal_model.keys": Section(1, state.keys.freeze()), "normal_model": Section(VERSION, arrays)}
 
 
-def thaw(sections: Mapping[str, Section], key_limit: int) -> NormalModelState:
-    """Return the state of frozen sections."""
-    arrays: dict[str, NDArray[Any]] = dict(upgraded("normal_model", sections["normal_model"], VERSION, {}).arrays)
+def thaw(sections: Mapping[str, Section], key_limit: int, classes: int) -> NormalModelState:
+    """Return the state of frozen sections; `classes` as in `NormalModelState`."""
+    upgrades = {3: partial(_with_pools, classes)}
+    arrays: dict[str, NDArray[Any]] = dict(upgraded("normal_model", sections["normal_model"], VERSION, upgrades).arrays)
+    keys = KeyIndex.thaw(dict(upgraded("normal_model.keys", sections["normal_model.keys"], 1, {}).arrays), key_limit)
     histories, rings, models, conformal = (_Reader(arrays.pop(name)) for name in ("histories", "rings", "models", "conformal"))
     maxima, units = _Reader(arrays.pop("maxima")), _Reader(arrays.pop("units"))
     pools = Pools.thaw(*(arrays.pop(name) for name in ("pooled", "pooled_names", "pooled_counts")))
-    state = NormalModelState(KeyIndex.thaw(dict(sections["normal_model.keys"].arrays), key_limit), len(pools.counts))
+    state = NormalModelState(keys, len(pools.counts))
     state.pools = pools
     state.clock[:NEXT] = arrays.pop("clock")
     state.rows.thaw(arrays)
@@ -220,6 +223,19 @@ def _thaw_model(arena: Arena, models: _Reader, centroids: int, length: int, norm
         _put(arena, model + HEAD + k * centroid_size(length, normal_length), models.take(kept))
     describe_windows(arena.data, model, centroids, length, normal_length)
     return model
+
+
+def _with_pools(classes: int, section: Section) -> Section:
+    """Version 4 pools block maxima by class (empty at first), and keeps of each sensor what its own are measured by.
+
+    That stands in four numbers at the end of a live block, and is found at the end of the sensor's next block: until then 0, not known.
+    """
+    rings, parts = _Reader(section.arrays["rings"]), [np.zeros(0)]
+    for whole in section.arrays["whole"]:
+        if whole[layout.CENTROIDS] > 0:
+            length, normal_length = int(whole[layout.LENGTH]), int(whole[layout.NORMAL_LENGTH])
+            parts += [rings.take(layout.live_size(length, normal_length) - 2 * length - 4), np.zeros(4)]
+    return Section(4, {**section.arrays, "rings": np.concatenate(parts), **Pools(classes).freeze()}, section.meta)
 
 
 class _Reader:
