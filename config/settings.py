@@ -123,6 +123,8 @@ COST = Wanted("0 or more", lambda value: 0.0 <= value < math.inf)
 SERVERS = Wanted("host:port, or several with commas between", _servers)
 TEXT = Wanted("text", lambda value: True)
 SECRET = Wanted("text", lambda value: True, secret=True)
+REGISTRY = Wanted("http://host:port or https://host, or nothing", lambda value: value == "" or value.startswith(("http://", "https://")))
+LOGIN = Wanted("user:password, or nothing", lambda value: value == "" or ":" in value, secret=True)
 FILE = Wanted("a path, or nothing", lambda value: "\0" not in value)
 COPIES = Wanted("a number of copies, or 0 for the broker's default", lambda value: 0 <= value <= 1_000)
 TOPIC_PART = Wanted("letters, digits, dots, dashes or underscores, at most 100", _topic_part)
@@ -197,6 +199,9 @@ class Kafka(Section, frozen=True, kw_only=True):
     create_topics: Annotated[bool, SWITCH]
     fetch: Annotated[str, one_of("record_batches", "records")]
     isolation_level: Annotated[str, one_of("read_committed", "read_uncommitted")]
+    value_format: Annotated[str, one_of("json", "avro")]
+    schema_registry_url: Annotated[str, REGISTRY]
+    schema_registry_login: Annotated[str, LOGIN]
     security_protocol: Annotated[str, one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")]
     sasl_mechanism: Annotated[str, one_of("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")]
     sasl_username: Annotated[str, TEXT]
@@ -206,6 +211,8 @@ class Kafka(Section, frozen=True, kw_only=True):
     ssl_keyfile: Annotated[str, FILE]
 
     def disagreements(self) -> Iterator[str]:
+        if self.value_format == "avro" and not self.schema_registry_url:
+            yield 'schema_registry_url is empty: wanted one, since kafka.value_format = "avro"'
         sasl, tls = self.security_protocol.startswith("SASL"), self.security_protocol.endswith("SSL")
         protocol = f'kafka.security_protocol = "{self.security_protocol}"'
         if sasl and not (self.sasl_username and self.sasl_password):

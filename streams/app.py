@@ -65,7 +65,12 @@ _DEFINE: dict[str, Callable[[Settings], Definition]] = {
 
 def definition(stream: str, settings: Settings) -> Definition:
     """One of the four streams under these settings."""
-    return _DEFINE[stream](settings)
+    made = _DEFINE[stream](settings)
+    if settings.kafka.value_format == "json":
+        return made
+    from streams import avro
+
+    return avro.reading(made, settings)
 
 
 def build() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -63,6 +63,8 @@ class Definition:
         What of a folded batch goes on to another of our topics.
     replies
         Answers records that ask for their verdict; None where nothing does.
+    prepare
+        Awaited before a chunk is decoded, to fetch what that needs; None where it needs nothing.
     train
         Makes what learns from scored events and their late labels, for partitions to adopt; None where nothing does.
     """
@@ -80,6 +82,7 @@ class Definition:
     forward: Callable[[Decoded, Outcome], Iterable[Forwarded]] = nothing_forwarded
     replies: Replies | None = None
     train: Callable[..., Trainer] | None = None
+    prepare: Callable[[Chunk], Awaitable[None]] | None = None
 
     def partition(self, number: int) -> Partition:
         """A fold of one partition that has seen nothing yet."""

@@ -73,6 +73,7 @@ class Watcher:
     watch_list: WatchList | None = None  # keys whose own numbers are shown
     folded_at: dict[int, float] = field(default_factory=dict)  # by partition: Kafka timestamp of the last folded record, s
     _builds: dict[tuple[int, bytes, int], Future[Any]] = field(default_factory=dict)
+    _preparing: set[int] = field(default_factory=set)
     _hours: dict[int, int] = field(default_factory=dict)  # of the last contribution of a partition
 
     @property
@@ -93,8 +94,8 @@ class Watcher:
             self.watch_list.forget(self.definition.name, number)
 
     def building(self, number: int) -> bool:
-        """Whether models of a partition are being built, which its fold may have to wait for."""
-        return any(name[0] == number and not build.done() for name, build in self._builds.items())
+        """Whether a partition's fold may have to wait: for models that are being built, or for what its records need to be read."""
+        return number in self._preparing or any(name[0] == number and not build.done() for name, build in self._builds.items())
 
     async def watch(self, chunk: Chunk) -> None:
         """Fold one chunk and hand what it led to to the producer; the next checkpoint waits until all of it is delivered."""
@@ -136,6 +137,13 @@ class Watcher:
         if not len(chunk):
             part.next = chunk.next  # a hole
             return
+        if self.definition.prepare is not None:
+            self._preparing.add(part.number)
+            try:
+                await self.definition.prepare(chunk)
+            finally:
+                self._preparing.discard(part.number)
+            tenure.check()
         started = time.perf_counter()
         tenure.settled = False
         decoded = self.definition.decode(chunk)
