@@ -46,6 +46,9 @@ def report(test: Backtest, settings: Settings, begin: int | None = None, end: in
         "configuration": test.audit.configuration,
         "signature": test.audit.signature,
     }
+    if stream == "employees":  # their level is of years, and no share of postings
+        del found["epsilon"]
+        found |= {"alpha": test.definition.rate, "budget": test.definition.promise.budget}
     if test.kept.label:
         found |= _measured(test, settings, begin, end)
     if test.training is not None:
@@ -121,20 +124,28 @@ def _windows(key: Any, score: Any, label: Any, inside: Any, length: int) -> dict
     return {"precision_at_k": hits / k if k else None, "distinct_recall": found / k if k else None, "k": int(k)}
 
 
-def write_employees(out: Path) -> None:
-    """Write `employees.parquet` from `scores.parquet`: a row an employee, strangest first."""
-    table = pq.read_table(out / "scores.parquet", columns=["key", "at", "score", "p_value", "is_alert"])
+def write_employees(out: Path) -> dict[str, Any]:
+    """Write `employees.parquet` from `scores.parquet`, a row an employee, strangest first; return how many there are and were alerted.
+
+    Its last four columns are what each test has at the end: e-values of the accounting year's evidence, of "onset" the
+    Shiryaev–Roberts statistic.
+    """
+    tests = ("digits", "onset", "band", "repeats")
+    table = pq.read_table(out / "scores.parquet", columns=["key", "at", "score", "p_value", "is_alert", *tests])
     table = table.filter(table["at"].is_valid())
-    found = table.group_by("key").aggregate(
+    found = table.group_by("key", use_threads=False).aggregate(
         [("at", "count"), ("score", "count"), ("is_alert", "sum"), ("p_value", "min"), ("score", "max"), ("at", "min"), ("at", "max")]
+        + [(test, "last") for test in tests]
     )
     names = {
         "key": "employee_id", "at_count": "postings", "score_count": "looks", "is_alert_sum": "alerting_looks",
         "p_value_min": "smallest_p_value", "score_max": "largest_score", "at_min": "first_at", "at_max": "last_at",
+        **{f"{test}_last": f"final_{test}" for test in tests},
     }  # fmt: skip
     found = found.select(list(names)).rename_columns(list(names.values()))
     order = [("smallest_p_value", "ascending"), ("employee_id", "ascending")]
     pq.write_table(found.sort_by(order), out / "employees.parquet", compression="zstd")
+    return {"employees": len(found), "employees_alerted": int(np.count_nonzero(found["alerting_looks"].to_numpy()))}
 
 
 def write(path: Path, found: dict[str, Any]) -> None:

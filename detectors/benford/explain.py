@@ -37,16 +37,17 @@ def explain_alarm(detail: Floats, topics: tuple[str, str]) -> Explanation:
     observed, expected, late, late_expected = (detail[SCALARS + 9 * k : SCALARS + 9 * (k + 1)].tolist() for k in range(4))
     postings = detail[SCALARS + 36 :].reshape(-1, ENTRY).tolist()
     money = _Money(told["exponent"])
-    reasons = [_what(told, money), _how_strong(told)]
     if told["test"] == ONSET:
         place = told["place"]
         of_late = (late[place], late_expected[place]) if place < 9 else (told["late_band"], told["late_band_expected"])
-        reasons[0] = _late(told, *of_late, money)
+        reasons = [_late(told, *of_late, money), _how_strong(told)]
+    else:
+        reasons = [_what(told, money), _how_strong(told)]
     if told["distinct"] > 0 and told["place"] < 9:
-        reasons.append(_digits(told, observed, expected))
+        reasons += [_digits(told, observed, expected), _one_look(told)]
     reasons.append(_against(told, money))
     if told["left_out"] > 0:
-        reasons.append(f"{told['left_out']} more postings are not in these counts: above their own limit, or beyond what the law allows")
+        reasons.append(f"{told['left_out']:,} more postings are not counted: above their own limit, or beyond what the law allows.")
     driving = [
         {
             "amount": money(int(amount)), "posting": int(number), "at": instant(int(at)), "topic": topics[int(record) % 2],
@@ -84,42 +85,43 @@ def _what(told: dict[str, Any], money: _Money) -> str:
     """The finding itself: where too many postings fall."""
     place, hits, trials, wanted = told["place"], told["hits"], told["trials"], told["expected_hits"]
     if place == BAND_PLACE:
-        limit, start = money(told["approval_limit"]), money(max(1, math.ceil(told["approval_limit"] * (1.0 - told["width"]))))
         among = "amounts" if told["fits"] else "amounts near the limit"
-        return f"{hits} of {trials} {among} lie just below the approval limit, from {start} to below {limit}; {wanted:.1f} are expected"
+        return f"{hits:,} of {trials:,} {among} lie just below the approval limit, {_band(told, money)}; {wanted:.1f} are expected."
     if place == REPEATS_PLACE:
-        return f"{hits} of {trials} postings repeat an amount posted before, where {wanted:.1f} do among all employees"
-    return f"digit {place + 1} leads {hits} of {trials} distinct amounts where {wanted:.1f} are expected"
+        return f"{hits:,} of {trials:,} postings repeat an amount posted before; {wanted:.1f} are expected of employees at large."
+    return f"{hits:,} of {trials:,} distinct amounts begin with {place + 1}; {wanted:.1f} are expected."
+
+
+def _band(told: dict[str, Any], money: _Money) -> str:
+    start = money(max(1, math.ceil(told["approval_limit"] * (1.0 - told["width"]))))
+    return f"from {start} to below {money(told['approval_limit'])}"
 
 
 def _late(told: dict[str, Any], observed: float, expected: float, money: _Money) -> str:
     """The finding of the late test: what has come of late, where the newest counts 1 and older ones less and less."""
-    if told["place"] < 9:
-        where = f"digit {told['place'] + 1} leads"
-    else:
-        start = money(max(1, math.ceil(told["approval_limit"] * (1.0 - told["width"]))))
-        where = f"from {start} to below the approval limit {money(told['approval_limit'])} lie"
-    return (
-        f"of late {where} {observed:.1f} distinct amounts where {expected:.1f} are expected, the newest counted as 1 and older ones as less"
-        f" and less; it looks as if {100 * told['size']:g} % of the postings have been put there since"
-    )
+    place = told["place"]
+    where = f"begin with {place + 1}" if place < 9 else f"lie just below the approval limit, {_band(told, money)}"
+    return f"Of late {observed:.1f} distinct amounts {where}; {expected:.1f} are expected (the newest counts 1, older ones less and less)."
 
 
 def _how_strong(told: dict[str, Any]) -> str:
     if told["test"] == PERIOD_TEST:
         return (
-            f"evidence {_odds(told['e'])} to 1 at the end of period {told['period'] % UNITS_A_YEAR} of the accounting year {told['year']};"
-            f" {told['taken']} of {told['employees']} employees reach {plain(told['held_against'])}, of whom at most"
-            f" {100 * told['rate']:g} % are honest in the mean"
+            f"The evidence is {_odds(told['e'])} to 1 at the end of period {told['period'] % UNITS_A_YEAR} of the accounting"
+            f" year {told['year']}."
+            f" {told['taken']:,} of {told['employees']:,} employees reach the {plain(told['held_against'])} to 1 that is asked for;"
+            f" at most {100 * told['rate']:g} % of these are honest, in the mean."
         )
-    anew = f", halved {told['restarts']} times by alerts that were cleared" if told["restarts"] else ""
-    of = f"a part of {told['alpha']:g} for the accounting year {told['year']}{anew}"
+    halved = {0: "", 1: ", halved once by an alert that was cleared", 2: ", halved twice by alerts that were cleared"}
+    anew = halved.get(told["restarts"], f", halved {told['restarts']} times by alerts that were cleared")
+    level = f"level {told['level']:.2g}, of {told['alpha']:g} for the accounting year {told['year']}{anew}"
     if told["test"] == ONSET:
-        crossed = f"the Shiryaev-Roberts statistic is {_odds(told['e'])}, beyond its boundary {plain(told['held_against'])}"
-        return f"{crossed} at the level {told['level']:.2g}, {of}"
+        since = f"It looks as if {100 * told['size']:g} % of the postings have been put there since."
+        return f"{since} The Shiryaev-Roberts statistic is {_odds(told['e'])}; an alert takes {plain(told['held_against'])} ({level})."
+    there = "repeat earlier ones" if told["place"] == REPEATS_PLACE else "were put there"
     return (
-        f"evidence {_odds(told['e'])} to 1 that {100 * told['size']:g} % of the postings were put there; {plain(told['held_against'])} is"
-        f" asked for by the level {told['level']:.2g}, {of}"
+        f"The evidence is {_odds(told['e'])} to 1 that {100 * told['size']:g} % of the postings {there};"
+        f" an alert takes {plain(told['held_against'])} to 1 ({level})."
     )
 
 
@@ -127,10 +129,17 @@ def _digits(told: dict[str, Any], observed: list[float], expected: list[float]) 
     most = max(range(9), key=lambda d: _surplus(observed[d], expected[d]))
     fewest = min(range(9), key=lambda d: _surplus(observed[d], expected[d]))
     return (
-        f"over {told['distinct']} distinct amounts digit {most + 1} leads too often ({int(observed[most])}, expected {expected[most]:.1f})"
-        f" and digit {fewest + 1} too seldom ({int(observed[fewest])}, expected {expected[fewest]:.1f}); one look's chi-square is"
-        f" {told['chi_square']:.1f} on {told['df']} degrees of freedom, p = {told['p_value']:.2g}, excess MAD {told['excess_mad']:.4f},"
-        f" Cramér's V {told['cramers_v']:.3f}"
+        f"Over {told['distinct']:,} distinct amounts digit {most + 1} leads too often ({int(observed[most]):,},"
+        f" expected {expected[most]:.1f})"
+        f" and digit {fewest + 1} too seldom ({int(observed[fewest]):,}, expected {expected[fewest]:.1f})."
+    )
+
+
+def _one_look(told: dict[str, Any]) -> str:
+    """What a single look would say: a description, no decision."""
+    return (
+        f"By a single look: chi-square {told['chi_square']:.1f} on {told['df']} degrees of freedom, p = {told['p_value']:.2g},"
+        f" excess MAD {told['excess_mad']:.4f}, Cramér's V {told['cramers_v']:.3f}."
     )
 
 
@@ -140,18 +149,20 @@ def _surplus(observed: float, expected: float) -> float:
 
 
 def _against(told: dict[str, Any], money: _Money) -> str:
-    when = f"posted {instant(told['first_at'])[:10]} to {instant(told['last_at'])[:10]}"
+    when = f"{instant(told['first_at'])[:10]} to {instant(told['last_at'])[:10]}"
     if told["test"] == REPEATS_TEST:
-        return f"compared with how often all employees repeat amounts, who scatter with correlation {told['rho']:.3g}"
-    law = f"a log-normal law with mu = {told['mu']:.2f} and sigma = {told['sigma']:.2f}"
+        return f"Compared with how often all employees repeat amounts, who scatter with correlation {told['rho']:.3g}."
+    law = f"a log-normal law (mu = {told['mu']:.2f}, sigma = {told['sigma']:.2f})"
     if not told["fits"]:
         law = "the amounts of all employees, which are not log-normal"
     low, high = told["limit_low"], told["limit_high"]
     if low == NO_LIMIT:
-        return f"the amounts, {when}, were expected to follow {law}; no accounting limit was given"
-    if low == high:
-        return f"the amounts, {when}, were expected to follow {law}, cut off at the accounting limit {money(high)}"
-    return f"the amounts, {when}, were expected to follow {law}, each cut off at its own accounting limit, {money(low)} to {money(high)}"
+        cut = "without an accounting limit"
+    elif low == high:
+        cut = f"cut off at the accounting limit {money(high)}"
+    else:
+        cut = f"each cut off at its own accounting limit, {money(low)} to {money(high)}"
+    return f"Compared with {law}, {cut}; amounts posted {when}."
 
 
 def _compared_with(told: dict[str, Any]) -> str:

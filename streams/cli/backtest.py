@@ -93,9 +93,9 @@ def backtest(
         raise UserError(f"{cuts}: {error}") from None
     finally:
         test.close()
-    if stream == "employees":
-        write_employees(out)
     found = report(test, settings, *window)
+    if stream == "employees":
+        found |= write_employees(out)
     write(out / "report.json", found)
     _say(found, out)
 
@@ -159,14 +159,19 @@ def _say(found: dict[str, Any], out: Path) -> None:
     if found["bad_rows"]:
         line("bad rows", f"{found['bad_rows']:,} (each has its reason in scores.parquet)")
     line("not ready", f"{found['not_ready']:,} (their keys were still warming up)")
-    if found["tested"]:
+    if "employees" in found:
+        line(
+            "alerted",
+            f"{found['employees_alerted']:,} of {found['employees']:,} employees (budget: {found['alpha']:.3%} of the honest a year)",
+        )
+    elif found["tested"]:
         line(
             "alerting", f"{found['alert_units']:,} of {found['tested']:,} tested ({found['alert_rate']:.3%}; budget {found['epsilon']:.3%})"
         )
     else:
         line("alerting", "nothing was tested: the file is shorter than the warm-up of each key")
     line("alerts", f"{found['alerts']:,} episodes")
-    if found.get("alert_rate_on_normal") is not None:
+    if found.get("alert_rate_on_normal") is not None and "employees" not in found:
         line("alerting on normal", f"{found['alert_rate_on_normal']:.3%} of what touches no label")
     for name in ("precision_at_k", "distinct_recall", "roc_auc", "average_precision", "card_precision_at_100", "cost"):
         if found.get(name) is not None:

@@ -138,6 +138,30 @@ def test_an_employees_backtest_can_be_repeated_by_its_own_cuts(tmp_path):
     assert first.returncode == again.returncode == 0, again.stderr
     for name in ("scores.parquet", "alerts.jsonl", "employees.parquet"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    report = json.loads((tmp_path / "one" / "report.json").read_bytes())
+    assert "epsilon" not in report
+    assert report["budget"] == {"alpha": report["alpha"], "per": "employee and accounting year"}
+    employees, scores = (pq.read_table(tmp_path / "one" / name) for name in ("employees.parquet", "scores.parquet"))
+    assert report["employees"] == len(employees)
+    last = dict(zip(scores["key"].to_pylist(), scores["band"].to_pylist(), strict=True))
+    assert dict(zip(employees["employee_id"].to_pylist(), employees["final_band"].to_pylist(), strict=True)) == last
+
+
+def test_an_employees_backtest_takes_the_limits_of_a_file(tmp_path):
+    file, limits = tmp_path / "postings.parquet", tmp_path / "limits.csv"
+    nilometer("simulate", "postings", "--out", file, "--postings", 4000)
+    named = pq.read_table(file)
+    pq.write_table(named.drop_columns(["limit", "approval_limit"]), tmp_path / "bare.parquet")
+    names = sorted(set(named["employee_id"].to_pylist()))
+    limits.write_text("employee_id,limit,approval_limit\n" + "".join(f"{name},5000.00,1000.00\n" for name in names))
+    done = nilometer("backtest", "employees", tmp_path / "bare.parquet", "--out", tmp_path / "bare", "--limits", limits)
+    assert done.returncode == 0, done.stderr
+    nilometer("backtest", "employees", file, "--out", tmp_path / "named")
+    reference, computed = (pq.read_table(tmp_path / name / "scores.parquet", columns=["key", "band"]) for name in ("named", "bare"))
+    assert computed.equals(reference)
+    limits.write_text("employee_id,limit\n,5\n")
+    refused = nilometer("backtest", "employees", file, "--out", tmp_path / "bad", "--limits", limits)
+    assert "limits.csv, row 1: wanted an employee_id" in refused.stderr
 
 
 STREAMS = {"sensors", "cards", "employees", "errors"}
