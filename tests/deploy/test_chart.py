@@ -47,6 +47,7 @@ EVERYTHING = {
         ],
         "priorityClassName": "high",
     },
+    "relay": {"enabled": True, "alertmanagers": "http://alertmanager-0:9093,http://alertmanager-1:9093"},
     "metrics": {"podMonitor": True},
     "networkPolicy": {"enabled": True},
 }
@@ -55,7 +56,7 @@ VALUES = {
     "with everything": EVERYTHING,
     "scaled by KEDA": {"autoscaling": {"kind": "keda"}},
     "scaled by an external metric": {"autoscaling": {"kind": "hpa"}},
-    "with nothing": {"topics": {"job": ""}, "relay": {"enabled": False}, "metrics": {"annotations": False}},
+    "with nothing": {"topics": {"job": ""}, "metrics": {"annotations": False}},
 }  # fmt: skip
 
 
@@ -100,14 +101,15 @@ def test_every_object_is_what_kubernetes_knows(charts, name):
         if (each["apiVersion"], each["kind"]) not in OF_OPERATORS:
             kubernetes_validate.validate(each, KUBERNETES[:4], strict=True)
             known += 1
-    assert known >= (3 if name == "with nothing" else 6)
+    assert known >= (3 if name == "with nothing" else 5)
 
 
 def test_what_can_be_switched_on_is_there_and_what_is_off_is_not(charts):
     kinds = {name: sorted(kind for kind, _ in objects) for name, objects in charts.items()}
     assert kinds["with nothing"] == ["ConfigMap", "Deployment", "PodDisruptionBudget"]
-    assert kinds["as it comes"] == ["ConfigMap", "ConfigMap", "Deployment", "Deployment", "Job", "PodDisruptionBudget"]
+    assert kinds["as it comes"] == ["ConfigMap", "ConfigMap", "Deployment", "Job", "PodDisruptionBudget"]
     assert set(kinds["with everything"]) - set(kinds["as it comes"]) == {"NetworkPolicy", "PodMonitor"}
+    assert kinds["with everything"].count("Deployment") == 2
     assert set(kinds["scaled by KEDA"]) - set(kinds["as it comes"]) == {"ScaledObject"}
     assert set(kinds["scaled by an external metric"]) - set(kinds["as it comes"]) == {"HorizontalPodAutoscaler"}
 
@@ -186,6 +188,13 @@ def test_a_scaler_looks_at_the_folds_lag_and_leaves_replicas_to_it(charts):
     from streams.metrics import Metrics
 
     assert "nilometer_fold_lag_records" in {family.name for family in Metrics().registry.collect()}
+
+
+def test_a_relay_without_a_destination_is_refused():
+    nowhere = {"relay": {"enabled": True}}
+    assert "nowhere to go" in helm("template", "plant", str(CHART), "--kube-version", KUBERNETES, values=nowhere, code=1)
+    webhooks = {**nowhere, "secretEnv": {"NILOMETER_RELAY__WEBHOOKS": {"name": "hooks", "key": "urls"}}}
+    assert "plant-nilometer-relay" in helm("template", "plant", str(CHART), "--kube-version", KUBERNETES, values=webhooks)
 
 
 def test_a_misspelt_value_is_refused():

@@ -33,6 +33,10 @@ env:
     value: 0.0.0.0
   - name: NILOMETER_RELAY__HOST
     value: 0.0.0.0
+  {{- with .Values.relay.alertmanagers }}
+  - name: NILOMETER_RELAY__ALERTMANAGERS
+    value: {{ . | quote }}
+  {{- end }}
   {{- range $name, $from := .Values.secretEnv }}
   - name: {{ $name }}
     valueFrom:
