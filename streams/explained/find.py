@@ -26,7 +26,7 @@ def read(value: bytes | str) -> Json | None:
 
 
 def find(wanted: str, values: Iterable[bytes | str], where: str) -> Json:
-    """The alert of this id; of the beginning of one, its episode's latest report that has evidence.
+    """The alert of this id; of the beginning of one, its episode's latest report before the end.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def find(wanted: str, values: Iterable[bytes | str], where: str) -> Json:
             return alert
         if alert["id"].startswith(wanted):
             name = alert["id"].partition(".")[0]
-            if name not in episodes or alert["data"].get("evidence"):
+            if name not in episodes or alert["data"]["phase"] != "closed":
                 episodes[name] = alert
     if not episodes:
         raise UserError(f"{wanted}: no such alert in {where}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -30,7 +30,7 @@ class Audit(msgspec.Struct):
 class Data(msgspec.Struct):
     """What the relay reads of an alert's data; the rest goes on unread."""
 
-    stream: str
+    stream: Literal["sensors", "cards", "employees", "errors"]
     key: str
     test: str
     phase: str
@@ -84,7 +84,7 @@ def ended_by_silence(value: bytes, seconds: float) -> bytes:
     event |= {"id": f"{data['episode']['id']}.silence", "type": f"nilometer.alert.{CLOSED}"}
     for name in ("evidence", "compared_with", "origin", "verdict"):
         data.pop(name, None)
-    numbers: dict[str, Any] = {"threshold": None, "p_value": None, "e_value": None, "score": data["episode"]["max_score"]}
+    numbers: dict[str, Any] = {"threshold": None, "p_value": None, "e_value": None, "score": data["episode"].get("max_score")}
     data |= numbers | {
         "phase": CLOSED,
         "reasons": [f"the episode is over: nothing has come to its whole partition for {seconds:,.0f} s, by the relay's clock"],

@@ -8,7 +8,6 @@ anybody to be notified (group_wait) stands for `relay.minimum`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,6 +39,7 @@ class Standing:
     since: float
     sent: float
     number: int
+    refused: bool = False
 
 
 class Alertmanager(Courier):
@@ -99,7 +99,7 @@ class Alertmanager(Courier):
             if there is not None and there.labels != labels:
                 out.append((there, self._ended(there, now, f"{there.labels['severity']} became {labels['severity']}")))
                 there = None
-            if there is None or there.number != data.episode.report or now - there.sent >= self.relay.resend:
+            if there is None or self._to_be_sent(there, data.episode.report, now):
                 there = standing[story.id] = self._stands(story, there, labels, now)
                 out.append((there, self._message(there, now + STANDS * self.relay.resend)))
         for story in brief:
@@ -120,6 +120,10 @@ class Alertmanager(Courier):
                 del standing[name]
         self._send(out)
         self._standing = standing
+
+    def _to_be_sent(self, there: Standing, number: int, now: float) -> bool:
+        """Whether there is news, or it is time to say it again (a clock may be put back); not if just this was refused."""
+        return there.number != number or (not there.refused and abs(now - there.sent) >= self.relay.resend)
 
     def _stands(self, story: Story, before: Standing | None, labels: dict[str, str], now: float) -> Standing:
         episode = story.alert.data.episode
@@ -173,7 +177,7 @@ class Alertmanager(Courier):
             if answer.status in REFUSED:
                 if len(part) == 1:
                     there = part[0][0]
-                    there.sent = math.inf  # not again, until there is more to say
+                    there.refused = True  # not again, until there is more to say
                     self.bury(there.story.record._replace(value=there.story.body), str(answer))
                 return False
             failures += 1

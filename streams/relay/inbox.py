@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ Place = tuple[str, int]  # topic and partition
 LONGEST_WORK_MS = 900_000  # between two polls: what stands in the topics is read again meanwhile
 AT_ONCE = 200  # records a poll
 STILL_SECONDS = 60.0  # a source that has got something within these is not silent, whatever its records' times say
+NOTHING_SECONDS = 10.0  # a group's first assignment may come before its topics are known: an empty one is believed after these
 DELIVERY_SECONDS = 60.0
 
 
@@ -73,7 +75,8 @@ class KafkaInbox:
             max_poll_interval_ms=LONGEST_WORK_MS, max_poll_records=AT_ONCE,
         )  # fmt: skip
         self._reader = KafkaConsumer(**options, **readers, group_id=None)
-        self._changed = self._paused = self._joined = False
+        self._changed = self._paused = False
+        self._assigned_at = math.inf
         self._committed: dict[Place, int] = {}
         self._seen: dict[Any, tuple[int, float]] = {}  # of a source's partition: its end, and when that was new
         listener = _listener(self._note)
@@ -86,7 +89,7 @@ class KafkaInbox:
                 each.close()
 
     def joined(self) -> bool:
-        return self._joined
+        return bool(self._consumer.assignment()) or time.monotonic() - self._assigned_at > NOTHING_SECONDS
 
     def begin(self) -> dict[Place, int]:
         from kafka.errors import IllegalStateError
@@ -103,9 +106,12 @@ class KafkaInbox:
         self._committed = {}
         for tp in sorted(self._consumer.assignment()):
             offset = self._consumer.committed(tp)
+            first, end = self._consumer.beginning_offsets([tp])[tp], self._consumer.end_offsets([tp])[tp]
             if offset is None or offset < 0:
-                offset = self._consumer.end_offsets([tp])[tp]
+                offset = end
                 self._settle({tp: OffsetAndMetadata(offset, "", -1)})
+            elif not first <= offset <= end:  # retention was faster, or the topic has been made anew: nothing in it has been dealt with
+                offset = first
             self._consumer.seek(tp, offset)
             self._committed[tp.topic.removeprefix(self._prefix), tp.partition] = offset
         self._consumer.resume(*self._consumer.assignment())
@@ -155,12 +161,15 @@ class KafkaInbox:
         tp, now = TopicPartition(self._prefix + topics.source(stream), partition), time.time()
         if tp.partition not in (self._consumer.partitions_for_topic(tp.topic) or ()):
             return False
-        end = self._consumer.end_offsets([tp])[tp]
-        if tp not in self._seen or self._seen[tp][0] != end:
+        begin, end = self._consumer.beginning_offsets([tp])[tp], self._consumer.end_offsets([tp])[tp]
+        if tp not in self._seen:
+            self._seen[tp] = (end, now if begin == end else -math.inf)
+        elif self._seen[tp][0] != end:
             self._seen[tp] = (end, now)
-        if now - self._seen[tp][1] < min(STILL_SECONDS, seconds):
-            return False
-        return self._consumer.offsets_for_times({tp: int(1000 * (now - seconds))})[tp] is None
+        still = now - self._seen[tp][1]
+        if begin == end:  # nothing is held of it that could tell: what was seen of it here counts
+            return still >= seconds
+        return still >= STILL_SECONDS and self._consumer.offsets_for_times({tp: int(1000 * (now - seconds))})[tp] is None
 
     def lag(self) -> int:
         from kafka import TopicPartition
@@ -173,14 +182,14 @@ class KafkaInbox:
         from kafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
 
         try:
-            self._consumer.commit(offsets)
+            self._consumer.commit(offsets, timeout_ms=int(1000 * DELIVERY_SECONDS))
         except (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError) as problem:
             self._changed = True
             raise Reassigned from problem
 
     def _note(self, assigned: bool) -> None:
         self._changed = True
-        self._joined = assigned
+        self._assigned_at = time.monotonic() if assigned else math.inf
 
     def _record(self, record: Any) -> Record:
         topic = record.topic.removeprefix(self._prefix)

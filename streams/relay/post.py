@@ -8,7 +8,6 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -44,7 +43,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> A
     """Post a body. Proxies are those of the environment (HTTPS_PROXY, NO_PROXY); certificates are held against the system's."""
     try:
         bare, login = without_login(url)
-        request = urllib.request.Request(bare, body, {"User-Agent": f"nilometer/{version('nilometer')}", **login, **headers}, method="POST")
+        request = urllib.request.Request(bare, body, {"User-Agent": "nilometer", **login, **headers}, method="POST")
         with _opener.open(request, timeout=timeout) as answer:
             answer.read(READ_BYTES)
             return Answer(answer.status, answer.reason)
@@ -54,7 +53,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> A
                 said = refused.read(READ_BYTES).decode("utf-8", "replace")
             except (OSError, http.client.HTTPException):
                 said = ""
-        return Answer(refused.code, " ".join(said.split()) or refused.reason, _seconds(refused.headers.get("Retry-After")))
+        words = "".join(c if c.isprintable() else " " for c in said)
+        return Answer(refused.code, " ".join(words.split()) or refused.reason, _seconds(refused.headers.get("Retry-After")))
     except (OSError, http.client.HTTPException, ValueError) as problem:
         reason = problem.reason if isinstance(problem, urllib.error.URLError) else problem
         return Answer(0, f"{type(reason).__name__}: {reason}" if isinstance(reason, Exception) else str(reason))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from streams.relay.service import name_of
 from tests.kafka.broker import free_ports
 from tests.kafka.commands import done, here, installation, nilometer, wait_ready
 from tests.kafka.test_looking import lying, send
@@ -47,7 +48,8 @@ def say(environment, *alerts):
     send(environment, "alerts.sensors", *((each["data"]["audit"]["partition"], b"k", json.dumps(each).encode(), []) for each in alerts))
 
 
-def test_alerts_reach_where_people_look_whatever_happens_to_the_relay(kafka):
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)], ids=["stopped", "killed"])
+def test_alerts_reach_where_people_look_whatever_happens_to_the_relay(kafka, how):
     now = time.time()
     with Receiver() as hook, Receiver() as manager:
         more = {
@@ -70,7 +72,7 @@ def test_alerts_reach_where_people_look_whatever_happens_to_the_relay(kafka):
             def last_look():
                 return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
 
-            with relaying(environment, signal.SIGKILL):
+            with relaying(environment, how):
                 until(lambda: standing() == {"a0"}, "what was open before the first relay stands")
                 say(environment, alert("a1", at=now), alert("b1", key="p-2", partition=1, at=now), alert("a1", at=now))
                 until(lambda: set(hook.ids) == {"a1", "b1"}, "posted")
@@ -83,7 +85,7 @@ def test_alerts_reach_where_people_look_whatever_happens_to_the_relay(kafka):
             hook.script += [500, 500]
             say(environment, alert("d1", key="p-4", at=now))
             with relaying(environment):
-                until(lambda: "a1.1" in hook.ids or lying(environment, "dead-letters"), "posted after the kill")
+                until(lambda: "a1.1" in hook.ids or lying(environment, "dead-letters"), "posted by the next one")
                 until(lambda: {"a1.1", "d1"} <= set(hook.ids) | buried(environment), "or buried")
                 until(lambda: standing() >= {"a0", "b1", "d1"} and "a1" not in standing(), "the closed one is ended")
                 assert not {"c1"} & {*hook.ids, *standing()}
@@ -128,3 +130,38 @@ def test_suppress_says_what_it_wants(kafka):
         assert "wanted one of sensors" in here("suppress", "pumps", "p-1", "--for", "1h", code=2, **environment)
         assert "wanted a time such as" in here("suppress", "sensors", "p-1", "--for", "soon", code=2, **environment)
         assert "nothing is suppressed of sensors/p-1" in here("suppress", "sensors", "p-1", "--lift", code=2, **environment)
+
+
+def test_explain_finds_an_alert_in_its_topic(kafka):
+    with installation(kafka, "sensors") as environment:
+        here("topics", "create", **environment)
+        say(environment, alert("0123456789ab"), alert("0123456789ab", 1, "closed"), alert("ffffffffffff", partition=1))
+        assert here("explain", "01234567", **environment).startswith("p-1  sensors, shape  warning, opened")
+        assert here("explain", "0123456789ab.1", **environment).startswith("p-1  sensors, shape  warning, closed")
+        assert "is it older than they are kept for?" in here("explain", "eeeeeeee", code=2, **environment)
+
+
+@pytest.mark.slow
+def test_a_topic_that_was_made_anew_is_relayed_from_its_beginning(kafka):
+    from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+    from kafka.structs import OffsetAndMetadata
+
+    with Receiver() as hook:
+        more = {"NILOMETER_RELAY__WEBHOOKS": hook.url, "NILOMETER_RELAY__PORT": str(free_ports(1)[0])}
+        with installation(kafka, "sensors", **more) as environment:
+            here("topics", "create", **environment)
+            prefix = environment["NILOMETER_KAFKA__PREFIX"]
+            group = f"{prefix}nilometer-relay-{name_of('webhook', hook.url)}"
+            consumer = KafkaConsumer(bootstrap_servers=kafka, group_id=group, enable_auto_commit=False)
+            consumer.assign([TopicPartition(f"{prefix}alerts.sensors", 0)])
+            consumer.commit({TopicPartition(f"{prefix}alerts.sensors", 0): OffsetAndMetadata(1_000, "", -1)})
+            consumer.close()
+            say(environment, alert("a1"), alert("b1", partition=1))  # partition 1 has no offset: what is there was for others
+            with relaying(environment):
+                until(lambda: hook.ids == ["a1"], "posted")
+            admin = KafkaAdminClient(bootstrap_servers=kafka)
+            try:
+                offsets = until(lambda: admin.list_group_offsets(group).get(group), "the group is known")
+            finally:
+                admin.close()
+            assert {tp.partition: at.offset for tp, at in offsets.items()} == {0: 1, 1: 1}

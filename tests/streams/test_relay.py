@@ -165,7 +165,9 @@ def test_partitions_that_come_and_go_in_the_middle_of_a_delivery_lose_nothing():
         assert len(receiver.ids) == len(SAID)
 
 
-@pytest.mark.parametrize("junk", [None, b"", b"{", b"[]", b"\xff", b'{"id": 7}', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "junk", [None, b"", b"{", b"[]", b"\xff", b'{"id": 7}', b"[" * 100_000, json.dumps(alert("x", stream="pumps")).encode()]
+)
 def test_what_is_no_alert_is_a_dead_letter_and_the_others_go_on(junk):
     topics = Topics()
     topics.put(("alerts.sensors", 0), junk)
@@ -222,6 +224,8 @@ def test_the_silence_of_a_whole_partition_ends_its_episodes_but_not_those_about_
     topics.say(alert("a1"), alert("s1", test="silent"), alert("b1", key="p-9", partition=1))
     topics.silent.add(("sensors", 0))
     with Receiver() as receiver:
+        world.deliver(to(receiver.url), topics)
+        assert set(receiver.ids) == {"a1", "s1", "b1"}
         courier = world.deliver(to(receiver.url), topics)
         assert {story.id for story in courier.ledger} == {"s1", "b1"}
         ended = receiver.bodies[-1]
