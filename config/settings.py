@@ -87,7 +87,7 @@ def _urls(text: str) -> bool:
             sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
         except ValueError:
             return False
-        if not sound or any(c.isspace() for c in url):
+        if not sound or not url.isprintable() or " " in url:
             return False
     return True
 
