@@ -220,6 +220,7 @@ class AggregationDetector:
         self.key_limit, self.exponent = key_limit, exponent
         self.features = feature_names(self.windows, self.mode_names)
         self.critical_loss = critical_loss
+        self._budget = {"review_cost": review_cost, "fraud_loss": fraud_loss, "alerts_per_day": alerts_per_day}
         self._terms = np.array([epsilon, review_cost, fraud_loss, fraud_loss_share, alerts_per_day], np.float64)
         self._settings = np.array([epsilon, prior_weight, decay.rate_of(self.normal_days), unusual_ratio], np.float64)
 
@@ -387,7 +388,7 @@ class AggregationDetector:
 
     def explain(self, alarms: Alarms, i: int) -> Explanation:
         """Say why there is the i-th alarm, from the alarms alone."""
-        return reasons.explain(alarms.detail_of(i), self.features, self.windows, self.mode_names, self.exponent)
+        return reasons.explain(alarms.detail_of(i), self.features, self.windows, self.mode_names, self.exponent, self._budget)
 
     def _state(self, keys: KeyIndex, scores: SortedWindow) -> CardsState:
         groups = number_of_groups(self.mode_slots)

@@ -294,10 +294,11 @@ def test_an_unusual_payment_says_why():
     assert verdicts.alert.all()
     told = alarms.explained(detector, verdicts, 7)
     text = " ".join(told.reasons)
-    assert "2,310.00; usual" in text
-    assert "12 s after the previous one; usual gap" in text
-    assert "Paid offline, which this card does" in text
-    assert "7 payments of 16,170.00 in all in the day before it." in text
+    assert told.reasons[0].startswith("Stranger for its card than 9")
+    assert "2,310.00, " in text
+    assert "times the card's usual" in text
+    assert "12 s after the card's last payment; usual are" in text
+    assert "Paid offline, as " in text
     assert told.evidence["features"]["sa_1d"] == 7 * 231_000
     assert len(json.dumps(told.evidence, allow_nan=False)) < 8_000
     assert "ranked among the partition's last" in told.compared_with
@@ -310,7 +311,7 @@ def test_a_refund_that_alerts_says_that_it_is_one():
     verdicts, _ = folded(detector, [("card 0", 10**7, 3_000, 1, 10_000), ("card 0", 10**7, -3_000, 1, 10_001)], state)
     assert verdicts.alert[1]
     told = alarms.explained(detector, verdicts, 1).reasons
-    assert told[0].startswith("0 s after the previous one; usual gap")
+    assert told[1].startswith("0 s after the card's last payment; usual are")
     assert "Refund of 30.00." in told
 
 
@@ -331,7 +332,10 @@ def test_where_a_model_decides_the_alert_names_it_and_what_speaks_for_fraud():
     row = int(np.flatnonzero(verdicts.alert)[0])
     told = alarms.explained(detector, verdicts, row)
     assert told.evidence["model_version"] == 488_000
-    assert "(model 488000); an alert pays above 1 %." in told.reasons[0]
+    assert "% likely a fraud (alerts begin at 1 %), by the model of 2025-09-02 08:00 UTC." in told.reasons[0]
+    assert told.reasons[1].startswith("Because of the ")
+    assert sum(told.evidence["because"].values()) == pytest.approx(1.0, abs=0.01)
+    assert told.budget == {"review_cost": 1.0, "fraud_loss": 100.0, "alerts_per_day": 1_000.0}
     assert told.basis.startswith("cost")
     largest = max(detector.features, key=lambda name: abs(acting.contributions(vectors[row])[detector.features.index(name)]))
     assert largest in told.evidence["contributions"]
