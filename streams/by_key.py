@@ -144,3 +144,15 @@ def stretches(starts: Ints, lengths: Ints) -> Ints:
     """The places of the entries of these stretches, one stretch behind another."""
     places: Ints = np.repeat(starts - place_of(lengths), lengths) + np.arange(int(lengths.sum()))
     return places
+
+
+def cut_out(sections: Sections, lengths: Lengths, row: int) -> dict[str, Section]:
+    """The sections of the key in this place of the byte order, alone; what is the partition's own stays as it is."""
+    found = dict(sections)
+    for name, own in lengths.items():
+        arrays = dict(sections[name].arrays)
+        for array, each in own.items():
+            start = int(place_of(each)[row])
+            arrays[array] = arrays[array][start : start + int(each[row])]
+        found[name] = Section(sections[name].version, arrays, sections[name].meta)
+    return found

@@ -59,6 +59,7 @@ class Transition:
 
 # What `numbers[slot, test]` holds, in this order.
 _UNITS, _FIRST_UNIT, _LAST_UNIT, _FIRST_AT, _LAST_AT, _CRITICAL, _HEARD = range(7)
+UNITS, FIRST_AT, LAST_AT = _UNITS, _FIRST_AT, _LAST_AT  # for whoever looks at a frozen one
 _HEAD = 6  # columns of a transition before these
 
 

@@ -20,6 +20,7 @@ from streams.cli import config, dead_letters, simulate, state, topics
 from streams.cli.backtest import backtest
 from streams.cli.demo import demo
 from streams.cli.explain import explain
+from streams.cli.inspect import inspect
 from streams.cli.judge import judge
 from streams.cli.reconcile import reconcile
 from streams.cli.relay import relay
@@ -47,6 +48,7 @@ app.command()(suppress)
 app.command()(replay)
 app.command()(backtest)
 app.command()(status)
+app.command()(inspect)
 app.command()(reconcile)
 app.command()(judge)
 app.command()(explain)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
+import msgspec
 import typer
 
 from streams.cli.options import ConfigFile, StreamName, known, settings_of
@@ -90,6 +91,47 @@ def import_(
             epoch, name = outside.finish(exports.put(store, places, ready, many, about.signatures))
             typer.echo(f"{places.source(0)[0]}/{part.partition} goes on at {ready.offset} (epoch {epoch}, checkpoint {name})")
     typer.echo("start the workers")
+
+
+def repartition(
+    stream: StreamName,
+    file: SavepointFile,
+    to: Annotated[int, typer.Option("--to", metavar="M", min=1, help="Partitions that the source has now.", show_default=False)],
+    out: OutFile,
+    config: ConfigFile = None,
+) -> None:
+    """Make a savepoint of another number of partitions: every key's state goes to where murmur2 now puts its records.
+
+    From more to fewer, or where the topics were made anew, the import begins at the source's beginning. Where they have grown, it goes
+    on behind what was folded, and wants to have been folded everything that was keyed for the old number. No broker is asked.
+    """
+    known(stream)
+    settings = settings_of(config)
+    from state.snapshot import SnapshotError
+    from streams import exports, savepoint
+    from streams.app import definition
+    from streams.repartition import SHARED_OUT, placed, repartitioned
+
+    about, what = savepoint.read(file), definition(stream, settings)
+    exports.refuse_other(about, what, about.partitions)
+    if to == about.partitions:
+        raise UserError(f"{file} has {to} partitions already")
+    olds = []
+    for part, data in savepoint.states(file):
+        olds.append(what.partition(part.partition))
+        try:
+            olds[-1].thaw(data)
+        except SnapshotError as problem:
+            raise UserError(f"{file}, partition {part.partition}: {problem}") from problem
+    grown, heads, bodies = to > about.partitions, [], []
+    for made in repartitioned(what, olds, to):
+        keys = len(made.state.keys)
+        head, body = placed(made, about.parts[made.number] if made.number < len(about.parts) else None, grown)
+        heads.append(head)
+        bodies.append(body)
+        typer.echo(f"partition {made.number}: {keys:,} keys, goes on at {'the beginning' if head.offset is None else head.offset}")
+    savepoint.write(out, msgspec.structs.replace(about, partitions=to, parts=heads), bodies)
+    typer.echo(f"{out}: {SHARED_OUT}")
 
 
 async def _spool(parts: AsyncIterator[tuple[Part, bytes, Manifest]], bodies: BinaryIO) -> tuple[list[Part], dict[str, str]]:

@@ -13,6 +13,7 @@ from streams.errors import UserError
 commands = typer.Typer(no_args_is_help=True, help="What partitions have adopted; their state as a file, and back; ways to begin anew.")
 commands.command("export")(savepoints.export)
 commands.command("import")(savepoints.import_)
+commands.command("repartition")(savepoints.repartition)
 commands.command("erase")(erase.erase)
 
 

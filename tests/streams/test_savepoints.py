@@ -10,8 +10,10 @@ import pytest
 from config.load import load
 from state import snapshot
 from streams import savepoint, topics
+from streams.app import definition
 from streams.errors import UserError
 from streams.manifest import CutPosition
+from streams.repartition import placed, repartitioned
 from streams.simulators.layout import table
 from streams.simulators.postings import simulate_postings
 from tests.streams.outside import Site, records_of
@@ -106,6 +108,54 @@ def test_a_stream_that_nobody_has_folded_cannot_be_exported(site, tmp_path):
     with pytest.raises(UserError, match=r"employee\.postings/0 has no checkpoint yet"):
         site.exported(tmp_path / "s")
     assert not list(tmp_path.iterdir())
+
+
+def repartitioned_file(site, file, many):
+    """What `nilometer state repartition` does."""
+    about, what = savepoint.read(file), definition("employees", site.settings)
+    olds = []
+    for head, data in savepoint.states(file):
+        olds.append(what.partition(head.partition))
+        olds[-1].thaw(data)
+    made = [
+        placed(part, about.parts[part.number] if part.number < len(about.parts) else None, many > len(about.parts))
+        for part in repartitioned(what, olds, many)
+    ]
+    new = file.with_suffix(f".{many}")
+    savepoint.write(new, msgspec.structs.replace(about, partitions=many, parts=[head for head, _ in made]), [body for _, body in made])
+    return new
+
+
+@pytest.mark.parametrize("many", [1, 5])
+def test_keys_go_on_in_other_partitions_of_topics_made_anew(site, postings, tmp_path, many):
+    records = postings[1]
+    before = sum(part.counts.events for part in thawed(site, site.folded(records[:1_000])))
+    site.exported(tmp_path / "s")
+    new = repartitioned_file(site, tmp_path / "s", many)
+    with Site("employees", load(None, overrides={**EMPLOYEES, "streams.partitions": many}, environment={})) as other:
+        if many > 2:  # they would have grown
+            with pytest.raises(UserError, match="records are missing, or the topic was made anew"):
+                other.imported(new)
+        other.imported(new, from_beginning=many > 2)
+        after = thawed(other, other.folded(records[1_000:1_500]))
+    reference = thawed(site, site.folded(records[1_000:1_500]))
+    assert sum(part.counts.events for part in after) == before + 500
+    assert digits(after) == digits(reference)
+
+
+def thawed(site, states):
+    parts = []
+    for number, state in enumerate(states):
+        parts.append(definition("employees", site.settings).partition(number))
+        parts[-1].thaw(state)
+    return parts
+
+
+def digits(parts):
+    """Every employee's counts, whatever partition he is in."""
+    return {
+        part.state.keys.key(slot): part.state.rows["hits"][slot].tolist() for part in parts for slot in part.state.keys.slots().tolist()
+    }
 
 
 def written(file, states=(b"one" * 1000, b"two")):
