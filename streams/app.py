@@ -109,7 +109,7 @@ class Pipeline:
         parked = {
             each.stream: {str(number): str(why) for number, why in each.parked.items()} for each in self.tenures.values() if each.parked
         }
-        takes_part = self.app.started and (any(folding.values()) or (self.app.members.settled and not self.app.assigned()))
+        takes_part = self.app.started and (any(folding.values()) or (self.app.settled and not self.app.assigned()))
         return takes_part and not parked, {"folding": folding, "parked": parked}
 
     def healthy(self) -> tuple[bool, dict[str, Any]]:

@@ -143,6 +143,12 @@ class App(faust.App):
 
         return guarded
 
+    @property
+    def settled(self) -> bool:
+        """Whether the group has told us what is ours, and it is restored. Any thread may ask: Faust's `consumer` would make one."""
+        consumer = self._consumer
+        return consumer is not None and cast(ChunkedConsumer, consumer).settled
+
     def assigned(self) -> set[TP]:
         """What is assigned to us: nothing any more when the consumer's thread has ended, where Faust raises."""
         try:
@@ -153,6 +159,10 @@ class App(faust.App):
     async def _on_agent_error(self, agent: AgentT[Any], exc: BaseException) -> None:
         # Faust would start the agent anew at the next chunk, and this one would be missing in the fold.
         await self.crash(exc)
+
+    def _crash(self, reason: BaseException) -> None:
+        if not self.crashed:  # the first reason is the one to tell of: others follow from it
+            super()._crash(reason)
 
     def _create_directories(self) -> None:
         """Make none: Faust's are for tables on disk."""
@@ -231,7 +241,13 @@ async def running(app: App) -> AsyncIterator[App]:
         wait for the end).
     """
     try:
-        await app.start()
+        try:
+            await app.start()
+        except Exception as problem:
+            # What was not started for want of what had crashed: the crash is what matters.
+            if app.crash_reason is not None and app.crash_reason is not problem:
+                raise app.crash_reason from problem
+            raise
         _raise_crash(app)
         yield app
     finally:

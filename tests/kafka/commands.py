@@ -94,16 +94,17 @@ def working(environment):
 
 
 @contextmanager
-def parked(environment, seconds=180.0):
-    """A worker that says of the only stream why partitions are parked: reasons by number; stopped in order at the end."""
+def parked(environment, number="1", seconds=180.0):
+    """A worker that says of the only stream why partitions, this one among them, are parked; stopped in order at the end."""
     process = nilometer("worker", **environment)
     try:
         end = time.monotonic() + seconds
-        while not (why := readiness(environment).get("parked")):
+        reasons: dict[str, str] = {}
+        while number not in reasons:
             assert process.poll() is None, process.stdout.read()
-            assert time.monotonic() < end, "nothing is parked"
+            assert time.monotonic() < end, f"partition {number} is not parked"
             time.sleep(0.05)
-        (reasons,) = why.values()
+            (reasons,) = readiness(environment).get("parked", {}).values() or ({},)
         yield reasons
         process.send_signal(signal.SIGTERM)
         done(process)

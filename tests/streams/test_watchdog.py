@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -152,6 +153,36 @@ def test_a_probe_finds_a_loop_that_has_stopped_and_a_fold_that_stands_still_not_
     assert progress.trouble() is None
     watch.looks(1, STUCK)
     assert progress.trouble() == "no progress though the log has more: cards/1 for 60 s"
+
+
+def test_a_probe_while_a_worker_starts_makes_it_no_second_consumer():
+    settings = load(environment={"NILOMETER_STREAMS__ENABLED": '["errors"]', "NILOMETER_STREAMS__PARTITIONS": "1"})
+    broker = Broker.named("probed")
+    create_topics(broker.create_topic, settings, ["errors"])
+    pipeline = assemble(settings, broker_url="memory://probed", logs=MemoryLogs(broker))
+    make, made, said = pipeline.app._new_consumer, [], []
+
+    def probed():
+        made.append(make())
+        if len(made) == 1:  # as the server of /readyz does, in a thread of its own
+            probe = threading.Thread(target=lambda: said.append(pipeline.ready()[0]))
+            probe.start()
+            probe.join()
+        return made[-1]
+
+    pipeline.app._new_consumer = probed
+
+    async def start():
+        async with running(pipeline.app):
+            await until(lambda: pipeline.ready()[0])
+
+    try:
+        asyncio.run(start())
+        assert len(made) == 1
+        assert said == [False]
+    finally:
+        pipeline.executor.shutdown()
+        Broker.forget("probed")
 
 
 def test_a_worker_to_spare_is_ready_and_says_what_is_stuck():
