@@ -1,7 +1,8 @@
 """State as bytes: named sections, each with a version of its own, and nothing that could execute on load.
 
-Layout: ``b"NILO"``, format (u16), length of the table of contents (u32), the table (MessagePack), zero bytes up to a multiple of
-8, then the arrays, each beginning at a multiple of 8. Integers are little-endian. Equal sections give equal bytes.
+Layout: ``b"NILO"``, format (u16), length of the table of contents (u32), length of the whole (u64), the table (MessagePack), zero bytes
+up to a multiple of 8, then the arrays, each beginning at a multiple of 8. Integers are little-endian. Equal sections give equal bytes.
+Format 1, which is still read, did not say how long the whole was.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 2
 _MAGIC = b"NILO"
-_HEAD = struct.Struct("<4sHI")
+_START = struct.Struct("<4sH")  # of every format
+_HEADS = {1: struct.Struct("<4sHI"), 2: struct.Struct("<4sHIQ")}
 _DTYPE = re.compile(r"[<|][biuf][1248]")
 _LARGEST = 1 << 32  # bytes of an unpacked snapshot that is still believed
 _DIGEST_BYTES = 16
@@ -75,8 +77,9 @@ def pieces(sections: Mapping[str, Section]) -> list[memoryview]:
             place += little.nbytes + -little.nbytes % 8
         entries.append(_Entry(name, section.version, dict(sorted(section.meta.items())), arrays))
     table = msgspec.msgpack.Encoder(order="sorted").encode(entries)
-    head = _HEAD.pack(_MAGIC, FORMAT, len(table)) + table
-    return [memoryview(head + bytes(-len(head) % 8)), *parts]
+    begin = _HEADS[FORMAT].size + len(table)
+    head = _HEADS[FORMAT].pack(_MAGIC, FORMAT, len(table), begin + -begin % 8 + place) + table
+    return [memoryview(head + bytes(-begin % 8)), *parts]
 
 
 def pack(sections: Mapping[str, Section]) -> bytes:
@@ -92,14 +95,10 @@ def unpack(data: bytes | bytearray) -> dict[str, Section]:
     SnapshotError
         If the bytes are cut short, damaged or of a newer format.
     """
-    if len(data) < _HEAD.size or data[:4] != _MAGIC:
-        raise SnapshotError("this is no Nilometer snapshot (its first four bytes are not NILO)")
-    _, form, length = _HEAD.unpack_from(data)
-    if form > FORMAT:
-        raise SnapshotError(f"the snapshot has format {form}, this build reads up to {FORMAT}: use the newer build that wrote it")
+    start, length = _table_of(data)
     try:
-        entries = msgspec.msgpack.decode(data[_HEAD.size : _HEAD.size + length], type=list[_Entry])
-        base = _HEAD.size + length + -(_HEAD.size + length) % 8
+        entries = msgspec.msgpack.decode(data[start : start + length], type=list[_Entry])
+        base = start + length + -(start + length) % 8
         sections = {}
         for entry in entries:
             arrays = {}
@@ -116,6 +115,22 @@ def unpack(data: bytes | bytearray) -> dict[str, Section]:
     except (msgspec.MsgspecError, ValueError, TypeError) as error:
         raise SnapshotError(f"the snapshot is damaged: {error}") from error
     return sections
+
+
+def _table_of(data: bytes | bytearray) -> tuple[int, int]:
+    """Where the table of contents begins, and how long it is: the one thing in which formats differ."""
+    if len(data) < _START.size or data[:4] != _MAGIC:
+        raise SnapshotError("this is no Nilometer snapshot (its first four bytes are not NILO)")
+    form = _START.unpack_from(data)[1]
+    if form > FORMAT:
+        raise SnapshotError(f"the snapshot has format {form}, this build reads up to {FORMAT}: use the newer build that wrote it")
+    head = _HEADS.get(form)
+    if head is None or len(data) < head.size:
+        raise SnapshotError(f"the snapshot is damaged: {len(data)} bytes of format {form}")
+    length, *whole = head.unpack_from(data)[2:]
+    if whole and whole[0] != len(data):
+        raise SnapshotError(f"the snapshot is cut short or damaged: {len(data):,} bytes where its head says {whole[0]:,}")
+    return head.size, length
 
 
 def digest(data: bytes | bytearray) -> str:

@@ -79,9 +79,10 @@ def fold(part: Partition, columns: Columns) -> Verdicts:
 
 
 def versions(part: Partition) -> str:
-    """The versions of a state's sections, as they stand in a golden file's name."""
+    """The format of a snapshot and the versions of its sections, as they stand in a golden file's name."""
     sections = snapshot.unpack(part.freeze())
-    return "-".join(f"{section.rpartition('.')[2]}{sections[section].version}" for section in sorted(sections))
+    numbers = [f"{section.rpartition('.')[2]}{sections[section].version}" for section in sorted(sections)]
+    return "-".join([f"format{snapshot.FORMAT}", *numbers])
 
 
 def made(name: str) -> dict[str, Any]:

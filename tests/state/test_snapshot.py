@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import struct
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -91,6 +94,47 @@ def test_a_newer_section_is_refused_and_an_older_one_goes_up_step_by_step():
         snapshot.upgraded("a", Section(4), 3, steps)
     with pytest.raises(SnapshotError, match="no longer upgrade"):
         snapshot.upgraded("a", Section(0), 3, steps)
+
+
+def as_format_1(packed):
+    """The bytes that the first format had: no length of the whole, else the same."""
+    _, _, length, _ = struct.unpack_from("<4sHIQ", packed)
+    head = struct.pack("<4sHI", b"NILO", 1, length) + packed[18 : 18 + length]
+    arrays = packed[18 + length + -(18 + length) % 8 :]
+    return head + bytes(-len(head) % 8) + arrays
+
+
+@given(sections)
+def test_a_snapshot_of_the_first_format_is_read_and_written_anew_in_this_one(state):
+    packed = snapshot.pack(state)
+    assert snapshot.pack(snapshot.unpack(as_format_1(packed))) == packed
+
+
+def test_a_snapshot_of_the_first_format_that_a_build_wrote_is_read():
+    golden = Path(__file__).parents[1] / "golden" / "hardness.episodes1-hardness2-keys1-partition2.npz"
+    with np.load(golden, allow_pickle=False) as held:
+        data = held["state"].tobytes()
+    assert data[:6] == b"NILO\x01\x00"
+    assert as_format_1(snapshot.pack(snapshot.unpack(data))) == data
+
+
+@given(sections, st.data())
+def test_a_snapshot_that_is_cut_short_is_known_at_once(state, data):
+    packed = snapshot.pack(state)
+    with pytest.raises(SnapshotError):
+        snapshot.unpack(packed[: data.draw(st.integers(0, len(packed) - 1))])
+    with pytest.raises(SnapshotError, match="where its head says"):
+        snapshot.unpack(packed + bytes(8))
+
+
+def test_a_newer_format_is_refused_with_both():
+    packed = bytearray(snapshot.pack({}))
+    packed[4] = snapshot.FORMAT + 1
+    with pytest.raises(SnapshotError, match=f"has format {snapshot.FORMAT + 1}, this build reads up to {snapshot.FORMAT}"):
+        snapshot.unpack(packed)
+    packed[4] = 0
+    with pytest.raises(SnapshotError, match="of format 0"):
+        snapshot.unpack(packed)
 
 
 def test_python_objects_are_never_written():

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 
 from detectors.aggregation import model as versions
+from detectors.aggregation.detector import AggregationDetector
 from detectors.aggregation.logistic import OnlineLogistic, sigma
 from detectors.aggregation.model import ActingModel, ModelRefused
 from detectors.aggregation.recalibration import Recalibration, recalibrated
+from state.snapshot import Section, pack
 
 NAMES = ("amount", "gap", "share")
 
@@ -67,3 +69,17 @@ def test_a_version_of_other_features_is_refused_by_name(made):
         versions.acting({**record, "weights": [1.0]}, NAMES)
     with pytest.raises(ModelRefused, match="finite"):
         versions.acting({**record, "mean": [0.0, float("inf"), 0.0]}, NAMES)
+
+
+def test_a_state_from_before_models_took_logarithms_goes_on_without_any(made):
+    detector = AggregationDetector()
+    state = detector.new_state()
+    acting = versions.acting(made[3], NAMES)
+    acting.logs[:] = False
+    state.model = acting
+    sections = detector.freeze(state)
+    own = sections["aggregation.model"]
+    before = Section(1, {name: array for name, array in own.arrays.items() if name != "logs"}, own.meta)
+    thawed = detector.thaw({**sections, "aggregation.model": before})
+    assert pack(detector.freeze(thawed)) == pack(sections)
+    assert thawed.model.probability(made[0][0]) == acting.probability(made[0][0])
