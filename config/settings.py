@@ -266,6 +266,7 @@ class Sensors(Section, frozen=True, kw_only=True):
     false_alarms_per_sensor_day: Annotated[float, A_DAY]
     promise: Annotated[str, one_of("alerts", "false")]
     expected_anomaly_share: Annotated[float, SET_ASIDE]
+    given_hardness: Annotated[bool, SWITCH]
     sample_rate: Annotated[float, SHARE]
     centroids: Annotated[int, whole(1, 100, "centroids")]
     hand_over_lag: Annotated[int, whole(0, 1_000_000, "readings")]
@@ -281,7 +282,7 @@ class Sensors(Section, frozen=True, kw_only=True):
     # What a class of sensors may have of its own.
     OF_A_CLASS: ClassVar[tuple[str, ...]] = (
         "length", "normal_length", "warm_up", "rebuilds", "calibration", "epsilon", "sample_rate", "centroids",
-        "false_alarms_per_sensor_day", "promise", "expected_anomaly_share",
+        "false_alarms_per_sensor_day", "promise", "expected_anomaly_share", "given_hardness",
     )  # fmt: skip
 
     @property

@@ -176,6 +176,28 @@ def block_verdict(maxima: list[float], score: float, level: float, share: float 
     return (1 + sum(1 for x in kept if x >= score)) / (len(kept) + 1), kept[-1]
 
 
+def given_hardness(pairs: list[tuple[float, float]]) -> list[float]:
+    """Each (distance, hardness) at the usual hardness of those before it: d · exp(−b (log h − mean)), b the slope of log d, in [0, 2].
+
+    The i-th of the n before it counts as running means with steps max(1/i, 1/4096) let it; nothing is taken out before 64.
+    """
+    judged = []
+    for n, (distance, hardness) in enumerate(pairs):
+        weights = [1.0]
+        for i in range(2, n + 1):
+            step = max(1.0 / i, 1.0 / 4096)
+            weights = [w * (1.0 - step) for w in weights] + [step]
+        before = [(math.log(max(h, 1e-12)), math.log(max(d, 1e-12))) for d, h in pairs[:n]]
+        slope, middle = 0.0, 0.0
+        if n > 0:
+            middle, level = (sum(w * pair[k] for w, pair in zip(weights, before, strict=True)) for k in (0, 1))
+            square = sum(w * (x - middle) ** 2 for w, (x, _) in zip(weights, before, strict=True))
+            if n >= 64 and square > 0.0:
+                slope = min(max(sum(w * (x - middle) * (y - level) for w, (x, y) in zip(weights, before, strict=True)) / square, 0.0), 2.0)
+        judged.append(distance * math.exp(-slope * (math.log(max(hardness, 1e-12)) - middle)))
+    return judged
+
+
 def pooled_verdict(pool: list[float], maxima: list[float], score: float, level: float, drawn: float) -> tuple[float, float] | None:
     """(p-value, threshold) of a score by the pool of its class, beside the maxima of its own; None where these do not serve.
 

@@ -26,6 +26,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from detectors.normal_model.conditioning import LENGTH as MOMENTS
 from detectors.normal_model.pool import measure_of
 from detectors.normal_model.ranking import smaller
 
@@ -41,8 +42,10 @@ LARGEST_EVIDENCE = 1e12
 PAPER, OWN, TAIL, POOLED = range(4)  # what decides: the paper's rule, the rank, the tail, the rank among all sensors of the class
 
 # Of a sensor, at the end of its live block: the maxima of the block so far, the evidence of those before it, the tails (scale 0: none
-# is fitted), and what its maxima are measured by in a pool (width 0: they are too few), a pair for the channels each.
-MAXIMUM, EVIDENCE, TAIL_SHAPE, TAIL_SCALE, MIDDLE, WIDTH, BLOCK_HEAD = 0, 2, 4, 6, 8, 10, 12
+# is fitted), and what its maxima are measured by in a pool (width 0: they are too few), a pair for the channels each; at last how its
+# distances hang together with hardness (`conditioning`).
+MAXIMUM, EVIDENCE, TAIL_SHAPE, TAIL_SCALE, MIDDLE, WIDTH, CONDITIONING = 0, 2, 4, 6, 8, 10, 12
+BLOCK_HEAD = CONDITIONING + MOMENTS
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

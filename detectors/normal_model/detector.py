@@ -58,6 +58,9 @@ class NormalModelDetector:
         the blocks it finds few of them. "false": blocks that people have confirmed as anomalies are left out.
     expected_anomaly_share
         With "false": the share of the ring that is set aside from its top as anomalies nobody has confirmed.
+    given_hardness
+        Whether the shape is judged given the hardness of the subsequence, how far a short autoregression is from it (`conditioning`);
+        computed and shown in any case.
     hand_over_lag, hand_over_spread
         A model is in force from so many readings after those it is built from: lag + (hash mod spread).
     gap, silence
@@ -101,6 +104,7 @@ class NormalModelDetector:
         false_alarms_per_sensor_day: float = 0.1,
         promise: str = ALERTS,
         expected_anomaly_share: float = 0.0,
+        given_hardness: bool = False,
         hand_over_lag: int = 100,
         hand_over_spread: int = 100,
         gap: float = 20.0,
@@ -113,7 +117,7 @@ class NormalModelDetector:
             "length": length, "normal_length": normal_length, "warm_up": warm_up, "rebuilds": tuple(rebuilds), "calibration": calibration,
             "epsilon": epsilon, "sample_rate": sample_rate, "centroids": centroids,
             "false_alarms_per_sensor_day": false_alarms_per_sensor_day, "promise": promise,
-            "expected_anomaly_share": expected_anomaly_share,
+            "expected_anomaly_share": expected_anomaly_share, "given_hardness": given_hardness,
         }  # fmt: skip
         self.kinds = kinds_of(common, classes)
         for setting, given, least in (

@@ -55,9 +55,12 @@ def _subsequence(test: int, detail: Floats) -> Explanation:
         p_value = numbers["amplitude_p_value"]
     else:
         off = numbers["excess"]
+        given = ""
+        if numbers["conditioned"] > 0.0:
+            given = f" ({plain(numbers['judged'])} at the usual hardness; its own is {plain(numbers['hardness'])})"
         beyond = f" ({plain(off)} more than usual, of late, is taken off)" if off > 0.0 else ""
         reasons = [
-            f"The shape of the last {length} readings (from {started}) is {plain(numbers['distance'])} away from normal{beyond}; "
+            f"The shape of the last {length} readings (from {started}) is {plain(numbers['distance'])} away from normal{beyond}{given}; "
             f"{stay} at or below {plain(numbers['threshold'])} (0: the same shape; a flat line: {plain(math.sqrt(length))})."
         ]
         p_value = numbers["shape_p_value"]

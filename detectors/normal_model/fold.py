@@ -8,6 +8,7 @@ from numba import njit
 from detectors.normal_model import layout
 from detectors.normal_model.amplitude import amplitude
 from detectors.normal_model.blocks import (
+    CONDITIONING,
     EVIDENCE,
     EVIDENCE_BLOCKS,
     FIRST_BLOCKS,
@@ -36,7 +37,10 @@ from detectors.normal_model.blocks import (
     tail_threshold,
     wanted_of,
 )
+from detectors.normal_model.conditioning import LENGTH as MOMENTS
+from detectors.normal_model.conditioning import given_hardness
 from detectors.normal_model.kinds import (
+    CONDITIONED,
     EPSILON,
     EXPECTED,
     FALSE_ALARMS,
@@ -84,7 +88,7 @@ SECOND = 1e6  # microseconds
 DETAIL = (
     "distance", "threshold", "mean", "sd", "level", "spread", "floor", "centroid", "offset", "hardness", "p_value", "reading", "ranked",
     "amplitude", "amplitude_threshold", "amplitude_p_value", "shape_p_value", "excess", "epsilon", "basis", "block_level", "false_alarms",
-    "interval", "block", "e_value", "confirmed_left_out",
+    "interval", "block", "e_value", "confirmed_left_out", "conditioned", "judged",
 )  # fmt: skip
 STARTED = len(DETAIL)  # and at last the start of the subsequence, microseconds
 DETAIL_HEAD = STARTED + 1
@@ -377,6 +381,9 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                 for i in range(length - length % 4, length):
                     s0 += residuals[i]
                 hardness[row] = np.sqrt((s0 + s1) + (s2 + s3))
+                if levels[kind, CONDITIONED] > 0.0:
+                    moments = data[head + CONDITIONING : head + CONDITIONING + MOMENTS]
+                    judged = score[row] = given_hardness(moments, judged, hardness[row])
                 data[head + MAXIMUM] = max(data[head + MAXIMUM], judged)
                 data[head + MAXIMUM + 1] = max(data[head + MAXIMUM + 1], loud)
                 mine[layout.JUDGED] += 1
@@ -457,6 +464,7 @@ def score_then_learn(  # type: ignore[no-untyped-def]
                         kept[17], kept[18] = data[trail - 1], epsilon if decides == PAPER else level
                         kept[19], kept[20], kept[21] = decides, level, levels[kind, FALSE_ALARMS]
                         kept[22], kept[23], kept[24], kept[25] = mine[layout.INTERVAL] / SECOND, normal_length, gain, levels[kind, LEFT_OUT]
+                        kept[26], kept[27] = levels[kind, CONDITIONED], judged
                         kept[STARTED] = data[live + 4 * length + (number + 1) % length]
                         ends[0], ends[1] = e + 1, used + width
                         detail_stop[e] = ends[1]

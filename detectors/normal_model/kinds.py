@@ -25,7 +25,7 @@ FALLBACK = 75  # ℓ of a sensor without a period, if so much is allowed
 # A row of the kernel's table: these, then the rungs of the ladder, 0 where there is none.
 OF_LENGTH, OF_NORMAL_LENGTH, OF_CALIBRATION, RUNGS, FIRST_RUNG = range(5)
 # And one of its levels.
-EPSILON, FALSE_ALARMS, EXPECTED, LEFT_OUT = range(4)
+EPSILON, FALSE_ALARMS, EXPECTED, LEFT_OUT, CONDITIONED = range(5)
 ALERTS, FALSE = "alerts", "false"  # what is promised
 
 
@@ -48,6 +48,7 @@ class Kind:
     false_alarms_per_sensor_day: float = 0.1
     promise: str = ALERTS
     expected_anomaly_share: float = 0.0
+    given_hardness: bool = False
 
     def __post_init__(self) -> None:
         auto, length = self.auto, self.length
@@ -106,6 +107,7 @@ class Kind:
             "length": self.length, "normal_length": self.normal_length, "ladder": list(self.ladder), "calibration": self.calibration,
             "sample_rate": self.sample_rate, "centroids": self.centroids,
             "promise": self.promise, "expected_anomaly_share": self.expected_anomaly_share,
+            "given_hardness": self.given_hardness,
         }  # fmt: skip
 
 
@@ -135,7 +137,9 @@ def table_of(kinds: Sequence[Kind]) -> NDArray[np.int64]:
 
 
 def levels_of(kinds: Sequence[Kind]) -> NDArray[np.float64]:
-    """The kernel's levels, shape (K, 4): ε, F, the share of blocks set aside, whether confirmed ones are left out."""
-    return np.array(
-        [(kind.epsilon, kind.false_alarms_per_sensor_day, kind.expected_anomaly_share, kind.promise == FALSE) for kind in kinds], np.float64
-    )
+    """The kernel's levels, shape (K, 5): ε, F, the share of blocks set aside, whether confirmed ones are left out, hardness taken out."""
+    rows = [
+        (kind.epsilon, kind.false_alarms_per_sensor_day, kind.expected_anomaly_share, kind.promise == FALSE, kind.given_hardness)
+        for kind in kinds
+    ]
+    return np.array(rows, np.float64)

@@ -19,8 +19,8 @@ splits and data sets, said to be in a supplement), so nothing here stands beside
 kinds: the error hangs together with hardness and the calibrated score does not; false alarms are spread over hardness; Theorem 1; images
 gain. Not reproduced: a gain on tables and telemetry. Where hardness by itself tells the anomalies, dividing it out lowers the AUC. The
 authors' public code differs from the paper (a straight line for the curves, |e − centre|, curves fit on the training errors, the best of
-64 settings by test AUC); only the straight line is taken over, for images. Of its base models the variational autoencoder is left out,
-and two perceptrons stand in for the other two autoencoders.
+64 settings by test AUC); only the straight line is taken over, for images. Its base models are smaller here: perceptrons for two of the
+autoencoders, a variational one in numpy for the third.
 """
 
 

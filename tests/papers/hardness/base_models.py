@@ -1,8 +1,8 @@
 """Models that give an error: fit on rows of shape (n, d), then ‖x − M(x)‖ of any rows.
 
-The paper's four are PCA, an autoencoder, a denoising and a variational one. Torch is not among our tools, so two of scikit-learn's
+The paper's four are PCA, an autoencoder, a denoising and a variational one. Torch is not among our tools: two of scikit-learn's
 multi-layer perceptrons stand in for the second and third (one narrow hidden layer between two, reconstruction as regression; the
-denoising one is fed rows with noise added). No variational autoencoder can be had that way; it is left out.
+denoising one is fed rows with noise added), and the fourth is in `variational`.
 """
 
 from __future__ import annotations

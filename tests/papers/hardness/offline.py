@@ -13,12 +13,13 @@ import numpy as np
 from detectors.hardness.cadet import Cadet, CalibrationWarning
 from tests.papers.hardness import data, images
 from tests.papers.hardness.base_models import Fitter, autoencoder, denoising, pca, pca_of_a_table
+from tests.papers.hardness.variational import variational
 
 Table = tuple[list[str], dict[str, bool]]
 FEW = range(3)
 LAMBDAS = (0.0, 0.1, 0.5, 1.0, 2.0)
 EPSILON = images.EPSILON
-MODELS: dict[str, Fitter] = {"PCA": pca, "autoencoder": autoencoder, "denoising autoencoder": denoising}
+MODELS: dict[str, Fitter] = {"PCA": pca, "autoencoder": autoencoder, "denoising autoencoder": denoising, "variational autoencoder": variational}
 ALL = (*data.IMAGES, *data.TABULAR)
 
 
@@ -41,7 +42,7 @@ def fitted(samples: data.Samples) -> tuple[Fitter, int]:
 
 
 def models(place: Path) -> Table:
-    """Images: the paper's base models, as far as they can be had."""
+    """Images: the paper's four base models."""
     lines, held = list(images.HEADER), {}
     for name in data.IMAGES:
         samples = data.images(place, name)
@@ -53,7 +54,8 @@ def models(place: Path) -> Table:
 
 
 STANDS_IN = (
-    "Both autoencoders are scikit-learn's perceptrons, smaller than the paper's networks; the variational one needs torch and is left out."
+    "The first two autoencoders are scikit-learn's perceptrons, the variational one is written in numpy (`variational`); all are smaller than "
+    "the paper's networks. Torch is not needed."
 )
 
 

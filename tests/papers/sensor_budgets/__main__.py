@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.papers.normal_model_rolling.streams import folder
-from tests.papers.sensor_budgets import bars, cost
+from tests.papers.sensor_budgets import bars, cost, fleet
 
 README = Path(__file__).with_name("README.md")
 HEAD = """# Budgets for sensors
@@ -36,6 +36,7 @@ def main() -> int:
         "Kept, and found": bars.table,
         "A control that alarms at random": bars.control,
         'Nobody confirms anything: `promise = "alerts"`': lambda data: (bars.unconfirmed(data), {}),
+        "A hundred simulated sensors": lambda _: fleet.report(),
         "Cost": lambda _: cost.report(),
     }.items():
         lines, found = make(data)

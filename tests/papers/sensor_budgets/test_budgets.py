@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.papers.sensor_budgets import bars, cost
+from tests.papers.sensor_budgets import bars, cost, fleet
 
 
 def test_two_starts_keep_the_budget_and_find_the_anomalies(data):
@@ -20,6 +20,12 @@ def test_alarms_at_random_miss_a_bar(data):
 @pytest.mark.slow
 def test_five_starts_keep_the_budget_and_find_the_anomalies(data):
     lines, held = bars.table(data)
+    assert all(held.values()), lines
+
+
+@pytest.mark.slow
+def test_a_fleet_keeps_a_budget_that_no_ring_serves():
+    lines, held = fleet.report()
     assert all(held.values()), lines
 
 
