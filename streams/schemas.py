@@ -17,6 +17,7 @@ from config.load import defaults
 from detectors.protocol import REASONS
 from streams import topics
 from streams.agents.labels import CardLabel
+from streams.agents.limits import EmployeeLimits
 from streams.agents.verdicts import AlertLabel
 from streams.cut_log import Adoption, Begin
 from streams.fields import LARGEST_VALUE, LONGEST_ID, PART_NAMES, SEPARATOR
@@ -164,6 +165,11 @@ def labels() -> dict[str, Schema]:
             CardLabel, "What became of a transaction",
             {"card_id": {"type": "string"}, "transaction_id": {"type": "string"}, "at": AT, "v": {"const": 1},
              "label": {"description": "1 or true: a fraud.", "enum": [True, False, 0, 1]}},
+        ),
+        topics.EMPLOYEE_LIMITS: _record(
+            EmployeeLimits, "An employee's limits; the Kafka key is the employee_id, and no value takes them away",
+            {"limit": _amount("The accounting limit", "+", exclusiveMinimum=0), "at": {"anyOf": [AT, {"type": "null"}]}, "v": {"const": 1},
+             "approval_limit": _amount("The limit above which somebody must approve", "+", exclusiveMinimum=0)},
         ),
         topics.ALERT_LABELS: _record(
             AlertLabel, "A person's verdict on an alert",

@@ -12,7 +12,7 @@ from detectors.benford.reference import benford_probabilities, digit_probabiliti
 from detectors.benford.rows import BAND_TEST, DIGITS, ONSET
 from detectors.benford.shiryaev_roberts import CROSSING, simulated_crossing
 from tests.papers.benford.purchasing_cards import FILE, place
-from tests.papers.benford_stream import purchases
+from tests.papers.benford_stream import cost, purchases
 from tests.papers.benford_stream.simulated import NAMES, false_discoveries, many, median, naive_chi_square, share, where_people_differ
 
 README = Path(__file__).with_name("README.md")
@@ -144,10 +144,27 @@ def threshold(employees: int) -> list[str]:
     return lines
 
 
+def costs() -> tuple[list[str], dict[str, bool]]:
+    """Microseconds, bytes, milliseconds."""
+    postings = {many: cost.posting(many) for many in (20, 1_000, 10_000)}
+    size, fit = cost.employee(), cost.truncated_fit()
+    lines = [
+        "| employees posting in turn | µs of processor time a posting, in the kernel |",
+        "|--:|--:|",
+        *(f"| {many:,} | {taken:.2f} |" for many, taken in postings.items()),
+        "",
+        f"An employee takes {size:,} bytes, a truncated fit {fit:.2f} ms.",
+    ]
+    bars = {f"a posting at most 0.5 µs, {many:,} employees": taken <= 0.5 for many, taken in postings.items()}
+    return lines, bars | {"an employee at most 6 KiB": size <= 6_144, "a truncated fit at most 0.5 ms": fit <= 0.5}
+
+
 def main() -> int:
     """Print the tables; return 1 if a bar is missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.papers.benford_stream", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["all", "threshold"], default="all", help="threshold: only Shiryaev-Roberts's")
+    parser.add_argument(
+        "what", nargs="?", choices=["all", "cost", "threshold"], default="all", help="only one of them"
+    )
     parser.add_argument("--employees", type=int, default=400, metavar="N", help="employees a row (400)")
     parser.add_argument("--repeats", type=int, default=20, metavar="N", help="repeats of the discoveries (20)")
     parser.add_argument("--write", action="store_true", help="write the tables to README.md beside this command")
@@ -157,11 +174,16 @@ def main() -> int:
     if options.what == "threshold":
         sys.stdout.write("\n".join(threshold(30 * options.employees)) + "\n")
         return 0
+    if options.what == "cost":
+        lines, held = costs()
+        sys.stdout.write("\n".join([*lines, "", *(f"- {'yes' if kept else '**no**'}: {bar}" for bar, kept in held.items()), ""]))
+        return 0 if all(held.values()) else 1
     text, bars = [HEAD], {}
     sections = {
         "Simulated employees": detection(options.employees),
         "Where honest employees differ": scattered(options.employees),
         "At a period's end": discoveries(options.repeats),
+        "Cost": costs(),
     }
     cards = place()
     if cards is not None:
