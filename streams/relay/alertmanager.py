@@ -101,7 +101,7 @@ class Alertmanager(Courier):
                 there = None
             if there is None or self._to_be_sent(there, data.episode.report, now):
                 there = standing[story.id] = self._stands(story, there, labels, now)
-                out.append((there, self._message(there, now + STANDS * self.relay.resend)))
+                out.append((there, self._message(there, now + max(STANDS * self.relay.resend, self.relay.minimum))))
         for story in brief:
             data = story.alert.data
             if self.around.quiet(data.stream, data.key, now) is None:

@@ -109,7 +109,7 @@ class Courier(ABC):
             self.bury(record, str(problem))
             return Heard.REPEAT, None, None
         if meant is not None:
-            return (Heard.NEWS if meant.decode() == self.name else Heard.REPEAT), alert, None
+            return (Heard.NEWS if meant == self.name.encode() else Heard.REPEAT), alert, None
         heard, story = self.ledger.hear(record, alert)
         if heard is Heard.REPEAT:
             self.metrics.repeated.labels(self.name).inc()

@@ -17,6 +17,7 @@ from config.windows import read, zone
 KEPT_SECONDS = 30 * 86_400.0  # a suppression stays so long after its end
 UNIT_SECONDS = {"m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 LONGEST_SECONDS = 366 * 86_400.0
+LATEST = 4e9  # epoch seconds: a calendar that any stamp of a record can be held against
 
 
 class Suppression(msgspec.Struct, frozen=True):
@@ -112,7 +113,7 @@ class Quiet:
             return f"suppressed until {_words(said.until)}" + (f": {said.reason}" if said.reason else "")
         if not self._windows:
             return None
-        local = datetime.fromtimestamp(at, self._zone).replace(tzinfo=None)
+        local = datetime.fromtimestamp(min(max(at, 0.0), LATEST), self._zone).replace(tzinfo=None)
         return next((f"maintenance, {w.text}" for w in self._windows if w.stream in (None, stream) and w.holds(local)), None)
 
 

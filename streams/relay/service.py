@@ -136,7 +136,7 @@ class Service:
                     for record in records:
                         if not self._suppressions.hear(record.key, record.value):
                             logs.say(f"{place.topic}@{record.offset} is no suppression; passed over")
-                if consumer.position(place) >= end:
+                if (consumer.position(place) or 0) >= end:
                     self._known.set()
                     self._trouble.pop("suppressions", None)
 

@@ -219,6 +219,16 @@ def test_in_a_maintenance_window_alerts_wait():
         assert receiver.ids == ["c1", "a1"]
 
 
+def test_no_stamp_of_a_record_is_too_absurd_for_a_maintenance_window():
+    topics, world = Topics(), World(maintenance=["Sun 02:00-04:00"], timezone="Europe/Berlin")
+    for number, at in enumerate((-1.0, -0.001, 9.2e15)):
+        topics.say(alert(f"a{number}"), at=at)
+    topics.say(alert("a9"), headers=[(LETTER_FOR, b"\xff")])
+    with Receiver() as receiver:
+        world.deliver(to(receiver.url), topics)
+        assert receiver.ids == ["a0", "a1", "a2"]
+
+
 def test_the_silence_of_a_whole_partition_ends_its_episodes_but_not_those_about_silence():
     topics, world = Topics(), World(resend=1.0)
     topics.say(alert("a1"), alert("s1", test="silent"), alert("b1", key="p-9", partition=1))
