@@ -16,6 +16,7 @@ CHECKPOINTS = {
     "segment.bytes": str(64 << 20),
     "delete.retention.ms": "60000",
     "min.cleanable.dirty.ratio": "0.1",
+    "max.compaction.lag.ms": "86400000",  # what was swept away, a forgotten key's state among it, leaves the disk within a day
     "unclean.leader.election.enable": "false",
 }
 
