@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,6 +55,8 @@ class Definition:
         Whether the share of judged events that alert may be held beside `rate`: not where the promise is of days or years.
     scores
         Whether every verdict goes to the score log.
+    packed
+        Evidence that the score log holds packed (`scores`): columns that machines read.
     merges
         Whether partitions contribute to inputs merged over the whole stream.
     parts
@@ -76,6 +78,7 @@ class Definition:
     promise: Promise
     rate: float
     scores: bool
+    packed: Sequence[str] = ()
     merges: bool = False
     comparable: bool = True
     parts: Callable[[bytes], dict[str, str]] = only_key

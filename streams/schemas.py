@@ -253,10 +253,15 @@ def scores() -> Schema:
         "score": numbers, "threshold": numbers, "p_value": numbers, "is_alert": switches, "not_ready": switches,
         "seen": whole, "needed": whole, "reason": reasons,
     }  # fmt: skip
+    vectors = {
+        "type": "object", "required": ["names", "f64"], "additionalProperties": False,
+        "description": "Cards: features of the model, a column for each name: float64, little-endian, one column after another, zstd, base64.",
+        "properties": {"names": {"type": "array", "items": {"type": "string"}}, "f64": {"type": "string", "contentEncoding": "base64"}},
+    }  # fmt: skip
     return {
         "title": "Scores of a batch, in columns of equal length; further columns are the detector's evidence",
         "type": "object",
-        "properties": always,
+        "properties": always | {"vectors": vectors},
         "required": list(always),
         "additionalProperties": {"type": "array"},
     }

@@ -27,6 +27,7 @@ from detectors.aggregation.recalibration import Recalibration
 from detectors.aggregation.shares import MerchantShares
 from detectors.protocol import JUDGED, Columns, Floats, Ints, Verdicts
 from state.keys import PackedKeys
+from streams import scores
 from streams.agents.labels import Label, Labels, identities
 from streams.agents.population import HOUR
 from streams.challengers import Challenger, Scoreboard
@@ -81,13 +82,15 @@ class Rows:
         return Rows(columns.at[judged], number[judged], columns.fields["merchant"][judged], vectors)
 
     @staticmethod
-    def of_record(record: Mapping[str, Any], names: Sequence[str] = FEATURES) -> Rows:
-        """The same from a record of the score log."""
+    def of_record(record: Mapping[str, Any], names: Sequence[str] = FEATURES) -> Rows | None:
+        """The same from a record of the score log; None where it was made under other settings, of other features."""
+        vectors = scores.vectors_of(record, names)
+        if vectors is None:
+            return None
         judged = np.flatnonzero(np.array(record["reason"], np.int64) == JUDGED)
         cards = PackedKeys.pack([record["key"][row].encode() for row in judged.tolist()])
         at, transaction, merchant = (np.array(record[name], np.int64)[judged] for name in ("at", "transaction", "merchant"))
-        vectors = np.stack([np.array(record[name], np.float64)[judged] for name in names], axis=1)
-        return Rows(at, identities(cards, transaction), merchant, vectors)
+        return Rows(at, identities(cards, transaction), merchant, vectors if len(judged) == len(vectors) else vectors[judged])
 
 
 class Ripening:

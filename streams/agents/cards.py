@@ -53,6 +53,7 @@ def define(settings: Settings) -> Definition:
         ),
         rate=own.epsilon,
         scores=own.scores,
+        packed=detector.features,
         merges=True,
         forward=partial(postings_of, exponent=own.exponent) if own.postings else nothing_forwarded,
         replies=Replies(detector, own.reply_topics),

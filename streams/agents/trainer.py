@@ -258,9 +258,7 @@ class Training:
             end = min(offset + AHEAD, self.index.next.get(partition, offset + 1))
             self._rows_of |= dict.fromkeys((partition, each) for each in range(offset, max(end, offset + 1)))
             async for record in _until(self.logs, self.scores, partition, offset, end):
-                told = msgspec.json.decode(record.value or b"{}")
-                if all(name in told for name in self.trainer.names):
-                    self._rows_of[partition, record.offset] = Rows.of_record(told, self.trainer.names)
+                self._rows_of[partition, record.offset] = Rows.of_record(msgspec.json.decode(record.value or b"{}"), self.trainer.names)
             while len(self._rows_of) > KEPT:
                 self._rows_of.popitem(last=False)
         return self._rows_of[partition, offset]

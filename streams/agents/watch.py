@@ -279,7 +279,7 @@ class Watcher:
             fields = {name: columns.fields[name][rows] for name in scores.NAMED_BY if name in columns.fields}
             columns = type(columns)(columns.keys.take(rows), columns.at[rows], fields)
             origins = origins.take(rows)
-        made = scores.records(part.stream, part.number, chunk.next - 1, columns, origins, outcome.verdicts)
+        made = scores.records(part.stream, part.number, chunk.next - 1, columns, origins, outcome.verdicts, self.definition.packed)
         return [await self.outlet(topics.scores(part.stream), None, value, partition=part.number) for value in made]
 
     async def _contribute(self, part: Partition) -> list[Awaitable[Any]]:

@@ -42,6 +42,7 @@ from streams.cut_log import counting
 from streams.cuts import Cut
 from streams.manifest import Shelf
 from streams.model_files import line
+from streams.scores import decoded
 from streams.simulators.cards import simulate_cards
 from streams.simulators.layout import table
 from streams.simulators.postings import simulate_postings
@@ -295,7 +296,7 @@ class Soak:
 
         rows: dict[tuple[int, int, int], dict[str, Any]] = {}
         for record in (record for part in said for record in part):
-            columns = msgspec.json.decode(record.value)
+            columns = decoded(record.value)
             names = [name for name in columns if name not in COORDINATES]
             for i, offset in enumerate(columns["offset"]):
                 row, place = {name: columns[name][i] for name in names}, (record.partition, offset, columns["index"][i])

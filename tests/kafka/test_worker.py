@@ -16,6 +16,7 @@ from detectors.protocol import REASONS
 from streams import topics
 from streams.cut_log import counting
 from streams.cuts import dump
+from streams.scores import decoded
 from streams.simulators.cards import simulate_cards
 from streams.simulators.layout import table
 from streams.simulators.postings import simulate_postings
@@ -39,7 +40,7 @@ async def said(environment, stream, rows):
         while True:
             scores, letters = {}, set()
             for record in await values(topics.scores(stream)):
-                columns = msgspec.json.decode(record.value)
+                columns = decoded(record.value)
                 names = [name for name in columns if name not in COORDINATES]
                 for i, offset in enumerate(columns["offset"]):
                     scores[record.partition, offset] = {name: columns[name][i] for name in names}

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from config.settings import Settings
 from streams import cuts, scores, topics
 from streams.agents.watch import Watcher
@@ -78,7 +76,7 @@ def _said(broker: Broker, stream: str, settings: Settings, states: dict[int, byt
     said = Said(states=states)
     for number in range(settings.streams.partitions):
         for record in broker.read(topics.scores(stream), number):
-            columns = msgspec.json.decode(record.value)
+            columns = scores.decoded(record.value)
             names = [name for name in columns if name not in COORDINATES]
             for i, offset in enumerate(columns["offset"]):
                 said.rows[number, offset] = {name: columns[name][i] for name in names}

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-import msgspec
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, event, given, settings
@@ -21,6 +20,7 @@ from streams.app import Pipeline, assemble, audit, create_topics, definition
 from streams.backtest import Backtest
 from streams.cut_log import counting
 from streams.cuts import Cut
+from streams.scores import decoded
 from streams.simulators.cards import simulate_cards
 from streams.simulators.layout import table
 from streams.simulators.postings import simulate_postings
@@ -131,7 +131,7 @@ class Scene:
         rows: dict[tuple[int, int], dict] = {}
         for number in range(PARTITIONS):
             for record in broker.read(topics.scores(stream), number):
-                columns = msgspec.json.decode(record.value)
+                columns = decoded(record.value)
                 for i, offset in enumerate(columns["offset"]):
                     row = {name: columns[name][i] for name in columns if name not in COORDINATES}
                     assert rows.setdefault((number, offset), row) == row, f"{number}/{offset} was judged twice, differently"

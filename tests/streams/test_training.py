@@ -230,16 +230,39 @@ def scored(n=20):
     return columns, verdicts, ids
 
 
-def test_rows_of_the_score_log_are_the_folds_to_the_bit():
+@pytest.mark.parametrize("packed", [(), FEATURES], ids=["plain", "packed"])
+def test_rows_of_the_score_log_are_the_folds_to_the_bit(packed):
     columns, verdicts, ids = scored()
     reference = Rows.of_verdicts(columns, verdicts)
     origins = Origins.of_record("card.transactions", 0, np.arange(20), np.zeros(20, np.int64))
-    read = [Rows.of_record(msgspec.json.decode(value)) for value in scores.records("cards", 0, 19, columns, origins, verdicts)]
+    read = [Rows.of_record(msgspec.json.decode(value)) for value in scores.records("cards", 0, 19, columns, origins, verdicts, packed)]
     computed = Rows.join(read, len(FEATURES))
     for name in ("at", "number", "merchant", "vectors"):
         assert getattr(computed, name).tobytes() == np.ascontiguousarray(getattr(reference, name)).tobytes()
     assert len(reference) == 19
     assert reference.number[2] == identities_of(["card-2"], [ids[2]])[0]
+
+
+def test_packed_vectors_are_read_as_the_plain_columns_they_stand_for():
+    columns, verdicts, _ = scored()
+    verdicts.evidence[FEATURES[0]][7] = np.inf
+    origins = Origins.of_record("card.transactions", 0, np.arange(20), np.zeros(20, np.int64))
+    reference, computed = (
+        [scores.decoded(value) for value in scores.records("cards", 0, 19, columns, origins, verdicts, packed)] for packed in ((), FEATURES)
+    )
+    assert computed == reference
+    assert computed[0][FEATURES[0]][7] == "inf"
+
+
+def test_a_record_of_other_features_teaches_nothing():
+    columns, verdicts, _ = scored()
+    origins = Origins.of_record("card.transactions", 0, np.arange(20), np.zeros(20, np.int64))
+    for packed in ((), FEATURES):
+        (value,) = scores.records("cards", 0, 19, columns, origins, verdicts, packed)
+        told = msgspec.json.decode(value)
+        assert Rows.of_record(told, (*FEATURES, "another")) is None
+        fewer = Rows.of_record(told, FEATURES[3:1:-1])
+        np.testing.assert_array_equal(fewer.vectors, Rows.of_record(told).vectors[:, [3, 2]])
 
 
 def test_challengers_predict_before_they_learn_and_are_measured_beside_the_champion():
