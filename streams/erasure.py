@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Collection, Iterator
 from typing import Any
 
@@ -68,20 +69,19 @@ class Asked:
     """The requests of a stream, as far as they have been read: each partition adopts those that its state has not."""
 
     def __init__(self) -> None:
-        self.read_to = 0
         self._asked: list[tuple[int, str]] = []
 
     def add(self, offset: int, key: str | None) -> None:
         """Note what stands at an offset of the topic; None where it is no request."""
         if key is not None:
             self._asked.append((offset, key))
-        self.read_to = offset + 1
 
     def due(self, through: int) -> dict[str, Any] | None:
         """What a state that has adopted everything below `through` has still to adopt; None if nothing."""
-        waiting = [(offset, key) for offset, key in self._asked if offset >= through][:AT_ONCE]
-        if not waiting:
+        first = bisect_left(self._asked, (through, ""))
+        if first == len(self._asked):
             return None
+        waiting = self._asked[first : first + AT_ONCE]
         return {"through": waiting[-1][0] + 1, "keys": sorted({key for _, key in waiting})}
 
 

@@ -77,21 +77,27 @@ async def current(store: Store, places: Places, number: int) -> Current:
     return Current(committed.metadata, manifest, b"".join(parts[str(i)] for i in range(manifest.chunks)), data)
 
 
-async def take(store: Store, places: Places, partitions: int) -> AsyncIterator[tuple[Part, bytes, Manifest]]:
-    """Every partition's part of a savepoint, its bytes, and the manifest it was made from."""
-    for number in range(partitions):
+async def take(store: Store, places: Places) -> AsyncIterator[tuple[Part, bytes, Manifest]]:
+    """Every partition's part of a savepoint, its bytes, and the manifest it was made from.
+
+    Where the source has grown meanwhile, and its partitions are parked, the savepoint is of those that it had.
+    """
+    many = number = 0
+    while number <= max(many - 1, 0):
         found = await current(store, places, number)
         manifest = found.manifest
-        if manifest.partitions != partitions:
+        many = many or manifest.partitions
+        if manifest.partitions != many:
             raise UserError(
                 f"checkpoint {found.name} of {places.source(number)[0]}/{number} was made when the source had {manifest.partitions} "
-                f"partitions, now it has {partitions}: export before the number is changed"
+                f"partitions, that of partition 0 when it had {many}: no savepoint can hold both"
             )
         head = Part(
             partition=number, offset=manifest.offset, cuts=manifest.cuts, checkpoint=found.name, length=len(found.packed),
             bytes=manifest.bytes, digest=manifest.digest,
         )  # fmt: skip
         yield head, found.packed, manifest
+        number += 1
 
 
 def refuse_other(about: Savepoint, stream: Definition, partitions: int) -> None:

@@ -6,6 +6,7 @@ of a checkpoint as they lie in its topic: zstd over a snapshot, so nothing in it
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -86,6 +87,8 @@ def write(file: Path, about: Savepoint, bodies: Iterable[bytes]) -> None:
             out.write(f"nilometer savepoint {FORMAT} {snapshot.digest(line)}\n".encode() + line + b"\n")
             for body in bodies:
                 out.write(body)
+            out.flush()
+            os.fsync(out.fileno())
         unfinished.replace(file)
     finally:
         with suppress(FileNotFoundError):

@@ -35,11 +35,11 @@ def export(stream: StreamName, out: OutFile, config: ConfigFile = None) -> None:
 
     places = exports.Places(stream, settings.kafka.prefix)
     with outside.store(settings) as store, tempfile.TemporaryFile(dir=out.resolve().parent) as bodies:
-        many = brokers.there(store.client, places.source(0)[0])
-        parts, signatures = outside.finish(_spool(exports.take(store, places, many), bodies))
+        brokers.there(store.client, places.source(0)[0])
+        parts, signatures = outside.finish(_spool(exports.take(store, places), bodies))
         about = savepoint.Savepoint(
             stream=stream, topic=topics.source(stream), build=build(), made=datetime.now(UTC).isoformat(timespec="seconds"),
-            partitions=many, signatures=signatures, parts=parts,
+            partitions=len(parts), signatures=signatures, parts=parts,
         )  # fmt: skip
         bodies.seek(0)
         savepoint.write(out, about, _pieces(bodies))

@@ -125,7 +125,7 @@ class Site:
         """What `nilometer state export` does."""
 
         async def go() -> savepoint.Savepoint:
-            found = [each async for each in take(Outside(self.broker), Places(self.stream, ""), self.settings.streams.partitions)]
+            found = [each async for each in take(Outside(self.broker), Places(self.stream, ""))]
             about = savepoint.Savepoint(
                 stream=self.stream, topic=topics.source(self.stream), build="a test", made="2026-01-01T00:00:00+00:00",
                 partitions=len(found), signatures=found[0][2].signatures, parts=[head for head, _, _ in found],

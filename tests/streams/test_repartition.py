@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from detectors.normal_model.detector import NormalModelDetector
 from detectors.protocol import Columns
 from state import snapshot
 from state.keys import PackedKeys
@@ -19,6 +20,7 @@ from streams.partition import Origins, Partition, run
 from streams.repartition import repartitioned
 from streams.transport.broker import partition_of_key
 from tests import strategies
+from tests.golden import make
 from tests.test_contract import DETECTORS
 
 KEYS = [f"key {i}" for i in range(9)] + ["ключ", "key 3\x1fnight", "key 31"]
@@ -28,8 +30,16 @@ OF_SENSORS = ("score", "unit", "reason", "seen", "needed")
 OF_KEYS = ("score", "threshold", "p_value", "alert", "seen", "needed", "unit", "reason")
 
 
+EVERY = {
+    **DETECTORS,
+    "tiles": make.DETECTORS["aggregation_tiles"],
+    "auto": lambda: NormalModelDetector(length="auto"),
+}
+FAMILY = {"tiles": "aggregation", "auto": "normal_model"}
+
+
 def definition(name):
-    detector = DETECTORS[name]()
+    detector = EVERY[name]()
     promise = Promise(words="", budget={}, unit="event", guarantee="", basis="own")
     made = Definition(name=name, detector=detector, decode=lambda chunk: None, silence=7200.0, promise=promise, rate=0.1, scores=False)
     return made
@@ -50,7 +60,7 @@ def events(name, n=2600):
     rng = np.random.default_rng(3)
     keys = [KEYS[i] for i in rng.integers(0, len(KEYS), n)]
     at = (1_700_000_000 + np.cumsum(rng.integers(1, 40, n))) * 1_000_000
-    return keys, Columns(PackedKeys.pack(keys), at.astype(np.int64), strategies.FIELDS[name](rng, n))
+    return keys, Columns(PackedKeys.pack(keys), at.astype(np.int64), strategies.FIELDS[FAMILY.get(name, name)](rng, n))
 
 
 def dealt(parts, keys, columns, first, last):
@@ -67,7 +77,7 @@ def dealt(parts, keys, columns, first, last):
     return said
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("many", [1, 3, 7])
 def test_every_key_goes_on_as_if_it_had_not_moved(name, many):
     what, (keys, columns) = stream(name), events(name)
@@ -84,14 +94,14 @@ def test_every_key_goes_on_as_if_it_had_not_moved(name, many):
     reference, computed = dealt(parts, keys, columns, 2000, 2600), dealt(moved, keys, columns, 2000, 2600)
     for row, (verdicts, place) in reference.items():
         others, there = computed[row]
-        for column in {"aggregation": OF_CARDS, "normal_model": OF_SENSORS}.get(name, OF_KEYS):
+        for column in {"aggregation": OF_CARDS, "normal_model": OF_SENSORS}.get(FAMILY.get(name, name), OF_KEYS):
             np.testing.assert_array_equal(getattr(others, column)[there], getattr(verdicts, column)[place], f"{keys[row]}, {column}")
         for column in verdicts.evidence.keys() - {"decision"}:
             values = verdicts.evidence[column]
             np.testing.assert_array_equal(others.evidence[column][there], values[place], f"{keys[row]}, {column}")
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("name", EVERY)
 def test_what_moves_there_and_back_is_what_it_was(name):
     what, (keys, columns) = stream(name), events(name)
     parts = [what.partition(number) for number in range(4)]

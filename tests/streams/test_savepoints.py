@@ -16,6 +16,7 @@ from streams.manifest import CutPosition
 from streams.repartition import placed, repartitioned
 from streams.simulators.layout import table
 from streams.simulators.postings import simulate_postings
+from streams.transport.log import Log
 from tests.streams.outside import Site, records_of
 
 EMPLOYEES = {"streams.partitions": 2, "streams.enabled": ("employees",), "checkpoint.interval": 0.05}
@@ -209,3 +210,11 @@ def test_a_newer_savepoint_is_refused_with_both_formats(tmp_path):
     (tmp_path / "s").write_bytes(whole.replace(b"savepoint 1 ", b"savepoint 9 ", 1))
     with pytest.raises(UserError, match="has format 9, this build reads up to 1"):
         savepoint.read(tmp_path / "s")
+
+
+def test_partitions_that_are_parked_because_their_topic_grew_can_still_be_exported(site, postings, tmp_path):
+    site.folded(postings[1][:300])
+    grown = site.broker.partitions("employee.postings") + 1
+    site.broker.topics["employee.postings"].logs.append(Log("employee.postings", 2))
+    assert site.broker.partitions("employee.postings") == grown
+    assert len(site.exported(tmp_path / "s").parts) == 2
