@@ -26,7 +26,7 @@ GO := $(shell command -v go || ls /usr/local/go/bin/go 2>/dev/null)
 HELM_MODULE := helm.sh/helm/v3/cmd/helm@v3.18.4
 COMPOSE_MODULE := github.com/compose-spec/compose-go/v2/cmd@v2.16.2
 
-.PHONY: deploy-tools deploy-check help install demo test test-slow papers bench check format clean
+.PHONY: deploy-tools deploy-check help install demo dashboards test test-slow papers bench check format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -52,6 +52,10 @@ demo: install ## the whole product in one process, on sample data (ARGS="--secon
 
 test: install ## the fast tests, one process a core (ARGS="-k benford")
 	@.venv/bin/python -m pytest -q -m "not slow" -n auto --dist loadfile $(ARGS)
+
+dashboards: install ## write Grafana's dashboards from their code, and ask each panel's queries of a Prometheus beside the demo (a minute)
+	@.venv/bin/python -m deploy.grafana.dashboards
+	@.venv/bin/python -m pytest -q tests/deploy/test_grafana.py tests/deploy/test_dashboards_live.py $(ARGS)
 
 test-slow: install ## the slow ones: theorems, the papers' tables, soaks
 	@.venv/bin/python -m pytest -q -m slow -n auto --dist loadfile $(ARGS)

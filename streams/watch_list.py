@@ -40,6 +40,7 @@ class WatchList:
         self._numbers = np.array(sorted(self._keys), np.int64)
         self._seen: dict[tuple[str, int], set[bytes]] = {}
         self._threshold: dict[tuple[str, bytes], float] = {}
+        self._value: dict[bytes, float] = {}
         gauge = metrics.series.gauge
         self.value = gauge("watched_value", "A watched sensor's latest reading.", "key")
         self.band = gauge("watched_expected_value", "Between which its Normal Model expects that reading.", "key", "bound")
@@ -68,7 +69,7 @@ class WatchList:
         stream, name = part.stream, masked(key, part.stream, self._log)
         self._seen.setdefault((stream, part.number), set()).add(key)
         if stream == "sensors":
-            self.value.labels(name).set(columns.fields["value"][place])
+            self._value[key] = float(columns.fields["value"][place])
         self.score.labels(stream, name).set(verdicts.score[row])
         self.threshold.labels(stream, name).set(verdicts.threshold[row])
         self.p_value.labels(stream, name).set(verdicts.p_value[row])
@@ -86,9 +87,11 @@ class WatchList:
             name = masked(key, part.stream, self._log)
             self.episodes.labels(part.stream, name).set(part.episodes.open_of(slot))
             if part.stream == "sensors":
-                band = expected(part.state, slot, self._threshold[part.stream, key]) or (math.nan, math.nan)
-                for bound, value in zip(BOUNDS, band, strict=True):
-                    self.band.labels(name, bound).set(value)
+                found = expected(part.state, slot, self._threshold[part.stream, key])
+                value, *band = found or (self._value[key], math.nan, math.nan)
+                self.value.labels(name).set(value)
+                for bound, limit in zip(BOUNDS, band, strict=True):
+                    self.band.labels(name, bound).set(limit)
             else:
                 self._count(name, *digits(part.state, slot))
 

@@ -12,8 +12,8 @@ from detectors.normal_model.rolling import model_of_block, model_size
 from detectors.normal_model.state import NormalModelState
 
 
-def expected(state: NormalModelState, slot: int, threshold: float) -> tuple[float, float] | None:
-    """Return the band in which the sensor's latest reading is expected, None where no model is in force for all of the last ℓ readings.
+def expected(state: NormalModelState, slot: int, threshold: float) -> tuple[float, float, float] | None:
+    """Return the sensor's latest reading, and between which values it is expected; None where no model is in force for the last ℓ readings.
 
     The middle is the latest point of that stretch of the model which is nearest in shape to the last ℓ readings, at their mean and
     size; half the width is what each of them may be off, on average, for their distance to stay at the threshold: sd · threshold / √ℓ.
@@ -37,4 +37,4 @@ def expected(state: NormalModelState, slot: int, threshold: float) -> tuple[floa
         if likeness[j] > best:
             best, last = float(likeness[j]), float((centroid[j + length - 1] - windows[j].mean()) / spread[j])
     middle, half = mean + sd * last, sd * threshold / math.sqrt(length)
-    return middle - half, middle + half
+    return float(latest[-1]), middle - half, middle + half
