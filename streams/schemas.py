@@ -255,7 +255,8 @@ def scores() -> Schema:
     }  # fmt: skip
     vectors = {
         "type": "object", "required": ["names", "f64"], "additionalProperties": False,
-        "description": "Cards: features of the model, a column for each name: float64, little-endian, one column after another, zstd, base64.",
+        "description": "Cards: features of the model, a column for each name: float64, little-endian, one column after another, zstd, "
+        "base64.",
         "properties": {"names": {"type": "array", "items": {"type": "string"}}, "f64": {"type": "string", "contentEncoding": "base64"}},
     }  # fmt: skip
     return {
