@@ -29,6 +29,7 @@ import numpy as np
 from numba import njit
 
 from detectors.hardness.curves import LEVELS
+from state.sorted_window import below
 
 KNOTS = 6
 CLAMP = 0.95  # the last knot's place among the recent hardness: whatever is harder is read there
@@ -43,13 +44,7 @@ REACH = 0.658  # inter-quartile range of a normal distribution in units of the m
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def rank_from(values, low, high, value):  # type: ignore[no-untyped-def]
     """The first place in the ascending values[low:high] that holds at least `value`."""
-    while low < high:
-        middle = (low + high) >> 1
-        if values[middle] < value:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    return low + below(values[low:high], high - low, value)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

@@ -19,7 +19,12 @@ Table = tuple[list[str], dict[str, bool]]
 FEW = range(3)
 LAMBDAS = (0.0, 0.1, 0.5, 1.0, 2.0)
 EPSILON = images.EPSILON
-MODELS: dict[str, Fitter] = {"PCA": pca, "autoencoder": autoencoder, "denoising autoencoder": denoising, "variational autoencoder": variational}
+MODELS: dict[str, Fitter] = {
+    "PCA": pca,
+    "autoencoder": autoencoder,
+    "denoising autoencoder": denoising,
+    "variational autoencoder": variational,
+}
 ALL = (*data.IMAGES, *data.TABULAR)
 
 
@@ -54,8 +59,8 @@ def models(place: Path) -> Table:
 
 
 STANDS_IN = (
-    "The first two autoencoders are scikit-learn's perceptrons, the variational one is written in numpy (`variational`); all are smaller than "
-    "the paper's networks. Torch is not needed."
+    "The first two autoencoders are scikit-learn's perceptrons, the variational one is written in numpy (`variational`); all are smaller "
+    "than the paper's networks. Torch is not needed."
 )
 
 

@@ -22,6 +22,10 @@ def test_chance_at_the_same_rate_finds_nothing():
     assert chance.alert[stream.anomaly].mean() < 0.1
 
 
+def test_a_key_takes_forty_kibibytes_at_most():
+    assert tables.bytes_of_a_key() <= 40 * 1024
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("table", ["theorem", "drift", "uniform", "anomalies"])
 def test_every_bar_of_a_table_is_held(table):
