@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from dockerfile_parse import DockerfileParser
 
+from config.load import load
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 HADOLINT = shutil.which("hadolint", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
@@ -64,6 +66,13 @@ def test_the_kernels_of_the_image_are_found_again():
     assert build["NUMBA_CPU_NAME"] == shipped["NUMBA_CPU_NAME"]  # kernels of another processor would be compiled anew
     assert shipped["NUMBA_CACHE_DIR"].startswith("/tmp/")
     assert build["NUMBA_CACHE_DIR"] in (ROOT / "deploy/entrypoint.sh").read_text()
+
+
+def test_the_settings_of_the_image_are_ours():
+    settings = load(environment={name: value for name, value in environment(1).items() if name.startswith("NILOMETER_")})
+    assert (settings.metrics.host, settings.relay.host, settings.log.format) == ("0.0.0.0", "0.0.0.0", "json")
+    (port,) = given(1, "EXPOSE")
+    assert int(port) == settings.metrics.port
 
 
 def test_what_is_copied_is_there_and_let_through():
