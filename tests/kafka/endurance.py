@@ -80,6 +80,7 @@ class Endurance:
     looks: list[tuple[float, bool, dict[str, float]]] = field(default_factory=list)  # when, whether in calm, of the first worker
     kills: int = 0
     rebalances: int = 0
+    started: list[Popen[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.settings = load(None, environment=self.environment)
@@ -94,6 +95,7 @@ class Endurance:
         """One more worker."""
         port = free_ports(1)[0]
         process = nilometer("worker", stdout=self.log, **{**self.environment, "NILOMETER_METRICS__PORT": str(port)})
+        self.started.append(process)
         return Worker(process, port)
 
     def committed(self) -> tuple[int, int]:
@@ -206,8 +208,8 @@ def endured(address: str, minutes: float, share: float, warm: float = 120.0, rat
             raise
         finally:
             run.halt.set()
-            for worker in workers:
-                worker.process.kill()
+            for process in run.started:
+                process.kill()
             run.feed.join(10)
             run.feed.kill()
             run.admin.close()
