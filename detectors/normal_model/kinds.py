@@ -102,12 +102,13 @@ class Kind:
         return (first, *(readings for readings in self.rebuilds if readings > first))
 
     def signature(self) -> dict[str, Any]:
-        """What of it shapes the state: all but ε and F."""
+        """What of it shapes the state: all but ε and F. What came later is left out where it is off, as in states of before."""
+        later = {"given_hardness": True} if self.given_hardness else {}
         return {
             "length": self.length, "normal_length": self.normal_length, "ladder": list(self.ladder), "calibration": self.calibration,
             "sample_rate": self.sample_rate, "centroids": self.centroids,
             "promise": self.promise, "expected_anomaly_share": self.expected_anomaly_share,
-            "given_hardness": self.given_hardness,
+            **later,
         }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from detectors.normal_model import layout
 from detectors.normal_model.blocks import FIRST_BLOCKS, maxima_of, numbers_of
+from detectors.normal_model.conditioning import LENGTH as MOMENTS
 from detectors.normal_model.ladder import Known
 from detectors.normal_model.pool import Pools
 from detectors.normal_model.rolling import HEAD, NEAREST, PEAK, SD, centroid_size, describe_windows, model_size
@@ -24,7 +25,7 @@ from state.snapshot import Section, upgraded
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-VERSION = 4
+VERSION = 5
 _NOWHERE = np.full(layout.WHERE, -1, np.int64)
 _NOWHERE[[layout.ROOM, layout.RING_ROOM]] = 0
 
@@ -151,7 +152,7 @@ def freeze(state: NormalModelState) -> dict[str, Section]:
 
 def thaw(sections: Mapping[str, Section], key_limit: int, classes: int) -> NormalModelState:
     """Return the state of frozen sections; `classes` as in `NormalModelState`."""
-    upgrades = {3: partial(_with_pools, classes)}
+    upgrades = {3: partial(_with_pools, classes), 4: _with_conditioning}
     arrays: dict[str, NDArray[Any]] = dict(upgraded("normal_model", sections["normal_model"], VERSION, upgrades).arrays)
     keys = KeyIndex.thaw(dict(upgraded("normal_model.keys", sections["normal_model.keys"], 1, {}).arrays), key_limit)
     histories, rings, models, conformal = (_Reader(arrays.pop(name)) for name in ("histories", "rings", "models", "conformal"))
@@ -228,14 +229,24 @@ def _thaw_model(arena: Arena, models: _Reader, centroids: int, length: int, norm
 def _with_pools(classes: int, section: Section) -> Section:
     """Version 4 pools block maxima by class (empty at first), and keeps of each sensor what its own are measured by.
 
-    That stands in four numbers at the end of a live block, and is found at the end of the sensor's next block: until then 0, not known.
+    That is found at the end of the sensor's next block: until then 0, not known.
     """
+    return Section(4, {**section.arrays, "rings": _lengthened(section, 8, 4), **Pools(classes).freeze()}, section.meta)
+
+
+def _with_conditioning(section: Section) -> Section:
+    """Version 5 keeps how a sensor's distances hang together with hardness: nothing is known of it yet."""
+    return Section(5, {**section.arrays, "rings": _lengthened(section, 12, MOMENTS)}, section.meta)
+
+
+def _lengthened(section: Section, known: int, more: int) -> Floats:
+    """Rings whose live blocks end in `known` numbers of the present block (`blocks`), with so many zeros behind them."""
     rings, parts = _Reader(section.arrays["rings"]), [np.zeros(0)]
     for whole in section.arrays["whole"]:
         if whole[layout.CENTROIDS] > 0:
             length, normal_length = int(whole[layout.LENGTH]), int(whole[layout.NORMAL_LENGTH])
-            parts += [rings.take(layout.live_size(length, normal_length) - 2 * length - 4), np.zeros(4)]
-    return Section(4, {**section.arrays, "rings": np.concatenate(parts), **Pools(classes).freeze()}, section.meta)
+            parts += [rings.take(layout.block_head(length, normal_length) - 2 * length + known), np.zeros(more)]
+    return np.concatenate(parts)
 
 
 class _Reader:

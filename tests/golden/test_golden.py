@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detectors.protocol import Columns
 from state import snapshot
-from state.keys import PackedKeys
 from state.snapshot import Section, SnapshotError
 from tests.golden import make
 
@@ -16,16 +14,9 @@ SAME = {"rtol": 1e-9, "atol": 1e-12}  # bits are promised for one build on one f
 
 
 def opened(file):
-    name = file.name.partition(".")[0]
-    with np.load(file, allow_pickle=False) as held:
-        kept = dict(held)
-    columns = Columns(
-        PackedKeys.pack([bytes(key) for key in kept["keys"]]),
-        kept["at"],
-        {field.removeprefix("field."): column for field, column in kept.items() if field.startswith("field.")},
-    )
+    name, kept = make.opened(file)
     said = {column.removeprefix("said."): values for column, values in kept.items() if column.startswith("said.")}
-    return name, kept["state"].tobytes(), columns, said
+    return name, kept["state"].tobytes(), make.next_events(kept), said
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
