@@ -232,11 +232,13 @@ class Training:
         found: dict[str, Any] = {}
         for hour in sorted(hour for hour in due | {now} if hour <= now):
             ripe = sorted(each for each in self.index.fresh if each < trainer.ripe_before(hour))
-            again = await self._rows(sorted(trainer.wanted(hour)))
-            rows = await self._rows(ripe)
+            wanted = trainer.wanted(hour)
+            again, rows = await self._rows(sorted(wanted)), await self._rows(ripe)
             found = trainer.advance(hour, rows, again)
             if found:  # nothing comes of what was learned before a restart
-                self._delays += trainer.labels.delays(rows.number, rows.at)
+                late = again.take(np.isin(again.number, [number for numbers in wanted.values() for number in numbers]))
+                for told in (rows, late):
+                    self._delays += trainer.labels.delays(told.number, told.at)
             self.index.fresh.difference_update(ripe)
         self._hour = now
         return found

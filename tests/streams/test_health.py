@@ -2,13 +2,19 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from functools import partial
 
 import numpy as np
 import pytest
+from prometheus_client import Histogram
 
+from config.load import defaults
+from streams.app import definition
 from streams.health import HealthServer, PortError
 from streams.metrics import Metrics
+from streams.parked import Cause, Parked
 from streams.partition import Counts
+from streams.series import observe
 
 
 @pytest.fixture
@@ -71,3 +77,47 @@ def test_what_was_said_of_a_partition_goes_with_it(served):
     _, text = get("/metrics")
     assert 'nilometer_keys{partition="1"' not in text
     assert 'nilometer_keys{partition="2",stream="cards"} 5.0' in text
+
+
+def test_metrics_are_for_this_machine_alone_unless_a_setting_says_otherwise(served):
+    assert defaults().metrics.host == "127.0.0.1"
+    assert defaults().metrics.watch == ()
+
+
+def test_what_has_not_happened_yet_stands_at_zero():
+    metrics = Metrics()
+    metrics.begin(definition("cards", defaults()))
+    sample = metrics.registry.get_sample_value
+    first = {"stream": "cards", "test": "unusualness", "phase": "opened", "severity": "warning"}
+    assert sample("nilometer_alerts_total", first) == 0
+    assert sample("nilometer_dead_letters_total", {"stream": "cards"}) == 0
+    assert sample("nilometer_promised_alert_ratio", {"stream": "cards"}) == 0.001
+
+
+def test_a_parked_partition_is_shown_with_its_cause_until_it_is_not():
+    metrics = Metrics()
+    labels = {"stream": "cards", "partition": "1", "cause": "moved"}
+    metrics.waits("cards", 1, Parked(Cause.MOVED, "somebody moved it"))
+    assert metrics.registry.get_sample_value("nilometer_partition_parked", labels) == 1
+    assert metrics.registry.get_sample_value("nilometer_partition_ready", {"stream": "cards", "partition": "1"}) == 0
+    metrics.waits("cards", 1, None)
+    assert metrics.registry.get_sample_value("nilometer_partition_parked", labels) is None
+
+
+def test_a_checkpoint_grows_old_though_nobody_says_so():
+    metrics = Metrics()
+    metrics.checkpointed("cards", 1, 100.0)
+    age = partial(metrics.registry.get_sample_value, "nilometer_checkpoint_age_seconds", {"stream": "cards", "partition": "1"})
+    first = age()
+    assert 100.0 <= first <= age()
+    metrics.forget("cards", 1)
+    assert age() is None
+
+
+def test_values_are_counted_in_the_buckets_that_one_by_one_they_would_be_in():
+    one, many = (Histogram("name", "Text.", registry=None, buckets=(0.1, 1.0, 10.0)) for _ in range(2))
+    values = np.array([0.1, 0.05, 1.0, 1.5, 11.0, np.nan, 0.1000001])
+    for value in values[~np.isnan(values)].tolist():
+        one.observe(value)
+    observe(many, values)
+    assert [sample.value for sample in many.collect()[0].samples] == [sample.value for sample in one.collect()[0].samples]

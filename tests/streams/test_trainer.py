@@ -89,7 +89,7 @@ class World:
 
     def __init__(self, broker, stream, partitions, batch=7):
         self.broker, self.stream, self.partitions, self.batch = broker, stream, partitions, batch
-        self.logs, self.letters = MemoryLogs(broker), []
+        self.logs, self.letters, self.shown = MemoryLogs(broker), [], []
         self.events = stream.events()
         self.waiting = {number: [] for number in range(partitions)}
 
@@ -125,7 +125,9 @@ class World:
             self.letters.append(letter)
 
         task = asyncio.ensure_future(
-            live.keep_training(make, self.logs, (SCORES, LABELS, MODELS), self.partitions, publish, refuse, lambda: True)
+            live.keep_training(
+                make, self.logs, (SCORES, LABELS, MODELS), self.partitions, publish, refuse, lambda: True, show=self.shown.append
+            )
         )
         for _ in range(2000):
             if task.done() or any(found["read"]["hour"] >= hour for found in self.published()[-1:]):
@@ -176,6 +178,30 @@ def test_what_is_published_is_what_the_trainer_says_whoever_dies(stream, quick, 
             read = found.pop("read")
             assert msgspec.json.encode(found) == msgspec.json.encode(reference[read["hour"]])
         assert published[-1]["model"]["frauds"] > 20
+
+
+def test_what_is_shown_of_a_trainer_is_what_it_has_learned_and_each_delay_once_whoever_dies(stream, quick, monkeypatch):
+    monkeypatch.setattr(live, "LEAST_BETWEEN", 0.0)
+    monkeypatch.setattr(live, "MEASURING_SHARE", 0)
+    with embedded(**{SCORES: 1, LABELS: 1, MODELS: 1}) as broker:
+        world = World(broker, stream, 1)
+        delays, lasts = [], []
+
+        async def live_and_die():
+            for hour in (40, HOURS):
+                world.go_on(START + hour)
+                await world.train(newest_hour(stream, 1, START + hour))
+                lasts.append((world.shown[-1], world.published()[-1]["model"]))
+                delays.extend(delay for shown in world.shown for delay in shown.delays.tolist())
+                world.shown.clear()
+
+        asyncio.run(live_and_die())
+        for last, published in lasts:
+            assert (last.learned, last.frauds) == (published["learned"], published["frauds"])
+            assert last.through * 1e6 == published["version"] * HOUR
+            assert 0.0 <= last.models["champion"]["average_precision"] <= 1.0
+        assert {round(delay * 1e6) for delay in delays} == {5 * HOUR, (DELAY + 10) * HOUR}
+        assert len(delays) == lasts[-1][0].frauds > 20
 
 
 def test_a_label_that_cannot_be_read_is_refused_and_the_others_are_learned(stream, quick):
