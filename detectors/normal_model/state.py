@@ -21,7 +21,7 @@ from detectors.protocol import Build
 from state.arena import Arena, block_size
 from state.keys import KeyIndex
 from state.slab import Slab
-from state.snapshot import Section, upgraded
+from state.snapshot import Section, Upgrade, upgraded
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -152,7 +152,7 @@ def freeze(state: NormalModelState) -> dict[str, Section]:
 
 def thaw(sections: Mapping[str, Section], key_limit: int, classes: int) -> NormalModelState:
     """Return the state of frozen sections; `classes` as in `NormalModelState`."""
-    upgrades = {3: partial(_with_pools, classes), 4: _with_conditioning}
+    upgrades: dict[int, Upgrade] = {3: partial(_with_pools, classes), 4: _with_conditioning}
     arrays: dict[str, NDArray[Any]] = dict(upgraded("normal_model", sections["normal_model"], VERSION, upgrades).arrays)
     keys = KeyIndex.thaw(dict(upgraded("normal_model.keys", sections["normal_model.keys"], 1, {}).arrays), key_limit)
     histories, rings, models, conformal = (_Reader(arrays.pop(name)) for name in ("histories", "rings", "models", "conformal"))
