@@ -30,13 +30,13 @@ import numpy as np
 import pyarrow.parquet as pq
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import MemberToRemove
-from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError
 
 from config.load import load
 from config.settings import Settings
 from streams import topics
 from streams.app import audit, definition
 from streams.backtest import Backtest
+from streams.cli import brokers
 from streams.cli.replay import paced
 from streams.cut_log import counting
 from streams.cuts import Cut
@@ -121,7 +121,7 @@ class Soak:
         for _, name, place in order:
             self.records.append((names[name], *batches[name][place]))
         self.report.rows = sum(len(batches[name]) for name in self.files)
-        self._halt, self._flood = threading.Event(), threading.Event()
+        self._halt, self._goal = threading.Event(), 0.0
 
     def start(self) -> Popen[str]:
         """A worker process."""
@@ -143,7 +143,7 @@ class Soak:
     def members(self) -> list[dict[str, Any]]:
         """Of the group, the dead of the last ten seconds among them."""
         group = f"{self.prefix}nilometer"
-        return list(self.admin.describe_groups([group])[group]["members"])
+        return list(brokers.patiently(lambda: self.admin.describe_groups([group]))[group]["members"])
 
     def wait_members(self, many: int) -> None:
         """Wait until so many are in the group, and have gone on folding since."""
@@ -164,7 +164,7 @@ class Soak:
 
         def feed() -> None:
             while self.sent < len(self.records) and not self._halt.is_set():
-                upto = len(self.records) * (1.0 if self._flood.is_set() else share * -math.expm1((begun - time.monotonic()) / seconds))
+                upto = len(self.records) * max(self._goal, share * -math.expm1((begun - time.monotonic()) / seconds))
                 for topic, key, value in self.records[self.sent : int(upto)]:
                     producer.send(topic, value, key=key, partition=None if key is not None else 0)
                 self.sent = max(self.sent, int(upto))
@@ -202,21 +202,18 @@ class Soak:
         writer.close()
         reader.close()
 
-    def flood(self) -> None:
-        """Send all that is left, flat out."""
-        self._flood.set()
+    def flood(self, goal: float = 1.0) -> None:
+        """Send all that is left below this share of it, flat out."""
+        self._goal = goal
 
     def commits(self) -> dict[tuple[str, int], tuple[int, str]]:
         """The group's offset and current checkpoint of each source partition."""
         places = [TopicPartition(self.prefix + topics.source(name), number) for name in self.files for number in range(PARTITIONS)]
         group = f"{self.prefix}nilometer"
-        try:
-            found = self.admin.list_group_offsets({group: places})[group]
-        except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError):  # a new broker's first group
-            return {}
+        found = brokers.patiently(lambda: self.admin.list_group_offsets({group: places}))[group]
         return {(tp.topic, tp.partition): (at.offset, at.metadata) for tp, at in found.items() if at.offset >= 0 and at.metadata}
 
-    def wait_commits(self, many: int, seconds: float = 60.0) -> float:
+    def wait_commits(self, many: int, seconds: float = 180.0) -> float:
         """Wait until every partition has been committed to so often by those who hold it now; how long until the first of each."""
         begun, before, first = time.monotonic(), self.commits(), None
         last, counted = dict(before), dict.fromkeys(before, 0)
@@ -235,6 +232,28 @@ class Soak:
             assert not ended, f"a worker ended by itself: {self.workers[0].communicate()[0]}"
             assert time.monotonic() - begun < seconds, f"no {many} commits of each partition in {seconds:g} s: {counted}"
             time.sleep(LOOK)
+
+    def wait_verdicts(self) -> None:
+        """Send most of what is left, and then a little more until a person's verdict has been adopted: who judges may be slow."""
+        for percent in range(90, 100):
+            self.flood(percent / 100)
+            end = time.monotonic() + 10
+            while time.monotonic() < end:
+                if asyncio.run(self._verdicts()):
+                    return
+                time.sleep(LOOK)
+        raise AssertionError("no verdict was adopted")
+
+    async def _verdicts(self) -> bool:
+        """Whether a cut that counts has brought one."""
+        async with KafkaLogs({"bootstrap_servers": self.settings.kafka.bootstrap_servers}) as logs:
+            for name in self.files:
+                for number in range(PARTITIONS):
+                    log = (await logs.read_to_end(self.prefix + topics.cuts(name), number)).records
+                    cuts = counting(number, [(record.offset, record.value) for record in log])
+                    if any(cut.inputs.get("verdicts", {}).get("items") for cut in cuts):
+                        return True
+        return False
 
     def drain(self) -> None:
         """Wait until every record is behind a commit."""
@@ -385,6 +404,7 @@ def killed(
             soak.start()
             soak.report.recoveries.append(soak.wait_commits(1))
             print(f"kill {number + 1}: {soak.report.left[-1]:,} rows to go, back after {soak.report.recoveries[-1]:.1f} s", flush=True)
+        soak.wait_verdicts()
         soak.flood()
         while soak.sent < len(soak.records):
             time.sleep(LOOK)

@@ -19,11 +19,11 @@ def test_a_worker_killed_three_times_says_what_backtest_says(kafka, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_worker_killed_ten_times_says_what_backtest_says(kafka, tmp_path):
+def test_a_worker_killed_twenty_times_says_what_backtest_says(kafka, tmp_path):
     with soaking(kafka, tmp_path, cards=300, days=120, postings=30_000) as soak:
-        report = killed(soak, tmp_path, kills=10, share=0.75, seconds=120.0, commits=3)
+        report = killed(soak, tmp_path, kills=20, share=0.75, seconds=240.0, commits=3)
     print(report)
-    assert report.kills == 10
+    assert report.kills == 20
     assert min(report.left) >= 10_000
     assert report.faults == 0, report
     assert report.doubled > 0

@@ -64,6 +64,9 @@ class Commits:
                 self.longest = max(self.longest, time.monotonic() - since)
                 self.moved[place] = (at.offset, time.monotonic())
 
+    def members(self):
+        return brokers.patiently(lambda: self.admin.describe_groups([self.group]))[self.group]["members"]
+
     def wait(self, condition, seconds):
         end = time.monotonic() + seconds
         while True:
@@ -90,7 +93,7 @@ def test_a_worker_that_goes_deaf_leaves_loudly_and_another_takes_over(kafka, how
                 commits = Commits(environment)
                 commits.wait(lambda offsets: min(offsets) > 10, 60.0)
                 second = nilometer("worker", **other)
-                while len(commits.admin.describe_groups([commits.group])[commits.group]["members"]) < 2:
+                while len(commits.members()) < 2:
                     time.sleep(0.1)
                 before = [offset for offset, _ in commits.moved.values()]
                 commits.wait(lambda offsets: all(now > then + 20 for now, then in zip(offsets, before, strict=True)), 60.0)
