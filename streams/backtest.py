@@ -78,8 +78,9 @@ class Backtest:
         self.definition, self.audit, self.given = definition, audit, given
         self.parts = [definition.partition(number) for number in range(partitions)]
         self.kept = Kept()
+        self.ruled: dict[str, tuple[int, int]] = {}  # cards, by rule: how many were decided, how many alert
         self.events = self.bad = self.alert_rows = self.episodes = self.tested = self.not_ready = 0
-        self.seconds = 0.0
+        self.seconds = self.cpu = self.training_cpu = 0.0  # of folding; CPU-seconds of it, and of what is learned besides
         out.mkdir(parents=True, exist_ok=True)
         for name in WRITTEN:  # an earlier run's files are not this one's
             (out / name).unlink(missing_ok=True)
@@ -101,9 +102,10 @@ class Backtest:
 
     def feed(self, batch: TableBatch) -> None:
         """Fold a batch of rows and write what was said of each."""
-        started = time.perf_counter()
+        started, begun, learning = time.perf_counter(), time.process_time(), self.training_cpu
         if self.training is not None and batch.label is not None:
             self.training.labelled(batch.columns, batch.label[batch.rows] > 0)
+            self.training_cpu += time.process_time() - begun
         number = self._deal(batch.keys)
         good = np.zeros(len(batch), np.int64) - 1  # place of a row among the good ones
         good[batch.rows] = np.arange(len(batch.rows))
@@ -120,6 +122,7 @@ class Backtest:
                 if len(mine):
                     self._fold(part, batch, mine, offsets[mine], good, table)
         self.seconds += time.perf_counter() - started
+        self.cpu += time.process_time() - begun - (self.training_cpu - learning)
         self._write(batch, table)
 
     def close(self) -> None:
@@ -170,7 +173,9 @@ class Backtest:
                 self._adopted = shared
                 inputs |= shared
         if self.training is not None:
+            begun = time.process_time()
             inputs |= self.training.at(hour)
+            self.training_cpu += time.process_time() - begun
         for part, pending in zip(self.parts, self._limits, strict=True):
             through, items = pending.due(hour * HOUR)
             told = {"limits": {"through": through, "items": items}} if items else {}
@@ -203,11 +208,20 @@ class Backtest:
     def _keep(self, part: Partition, rows: Ints, columns: Columns, outcome: Outcome, size: int, table: dict[str, Any]) -> None:
         verdicts = outcome.verdicts
         if self.training is not None:
+            begun = time.process_time()
             self.training.scored(columns, verdicts)
+            self.training_cpu += time.process_time() - begun
+        whole = len(rows) and rows[-1] - rows[0] == len(rows) - 1
+        places = slice(int(rows[0]), int(rows[-1]) + 1) if whole else rows
         for name, column in scores.table_of(columns, verdicts).items():
             if name not in table:
                 table[name] = np.full(size, np.nan) if column.dtype.kind == "f" else np.zeros(size, column.dtype)
-            table[name][rows] = column
+            table[name][places] = column
+        if "rule" in verdicts.evidence:
+            for name in RULES[1:]:
+                mine = verdicts.evidence["rule"] == name
+                decided, alerted = self.ruled.get(name, (0, 0))
+                self.ruled[name] = decided + int(np.count_nonzero(mine)), alerted + int(np.count_nonzero(verdicts.alert & mine))
         self._tell(part, outcome.reports)
         self.events += len(verdicts)
         self.alert_rows += int(np.count_nonzero(verdicts.alert))

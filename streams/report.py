@@ -39,6 +39,7 @@ def report(test: Backtest, settings: Settings, begin: int | None = None, end: in
         "alert_rate": test.alert_rows / test.tested if test.tested else None,
         "seconds": round(test.seconds, 3),
         "events_per_second": round(test.events / test.seconds) if test.seconds else None,
+        "events_per_cpu_second": round(test.events / test.cpu) if test.cpu else None,
         "partitions": len(test.parts),
         "basis": test.definition.promise.basis,
         "guarantee": test.definition.promise.guarantee,
@@ -49,11 +50,17 @@ def report(test: Backtest, settings: Settings, begin: int | None = None, end: in
     if stream == "employees":  # their level is of years, and no share of postings
         del found["epsilon"]
         found |= {"alpha": test.definition.rate, "budget": test.definition.promise.budget}
+    if test.ruled:  # a share of transactions is promised where ranks decide, and nowhere else
+        found["rules"] = {name: {"decided": decided, "alerts": alerts} for name, (decided, alerts) in test.ruled.items()}
+        found["rules"]["epsilon"]["budget"] = test.definition.rate
+        own = settings.cards
+        found["rules"]["cost"] |= {"review_cost": own.review_cost, "alerts_per_day": own.alerts_per_day}
     if test.kept.label:
         found |= _measured(test, settings, begin, end)
     if test.training is not None:
         trainer = test.training.trainer
         found["learned"], found["learned_frauds"] = trainer.learned, trainer.frauds
+        found["learned_per_cpu_second"] = round(trainer.learned / test.training_cpu) if test.training_cpu else None
         found["models"] = trainer.scoreboard.measures()
     return found
 

@@ -76,10 +76,10 @@ class Rows:
     @staticmethod
     def of_verdicts(columns: Columns, verdicts: Verdicts, names: Sequence[str] = FEATURES) -> Rows:
         """What a fold has just said; late and repeated transactions have no features and are left out."""
-        judged = np.flatnonzero(verdicts.reason == JUDGED)
-        vectors = np.stack([verdicts.evidence[name][judged] for name in names], axis=1).astype(np.float64)
-        number = identities(columns.keys, columns.fields["transaction"])
-        return Rows(columns.at[judged], number[judged], columns.fields["merchant"][judged], vectors)
+        vectors = np.stack([verdicts.evidence[name] for name in names], axis=1).astype(np.float64, copy=False)
+        rows = Rows(columns.at, identities(columns.keys, columns.fields["transaction"]), columns.fields["merchant"], vectors)
+        judged = verdicts.reason == JUDGED
+        return rows if judged.all() else rows.take(judged)
 
     @staticmethod
     def of_record(record: Mapping[str, Any], names: Sequence[str] = FEATURES) -> Rows | None:

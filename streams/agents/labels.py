@@ -95,6 +95,8 @@ class Labels:
     def __init__(self) -> None:
         self._waiting: dict[int, list[Label]] = {}  # by the hour that they take effect in
         self._known: dict[int, tuple[int, bool]] = {}  # in effect: at, fraud
+        self._frauds: dict[int, None] = {}  # those of them that are frauds,
+        self._sorted: Ints | None = None  # and sorted; None where they have changed
 
     def add(self, label: Label) -> None:
         """Take one in, in any order."""
@@ -112,12 +114,22 @@ class Labels:
                 before = self._known.get(label.transaction)
                 if before is None or (label.at, label.fraud) > before:
                     self._known[label.transaction] = (label.at, label.fraud)
+                    if label.fraud:
+                        self._frauds[label.transaction] = None
+                    else:
+                        self._frauds.pop(label.transaction, None)
+                    self._sorted = None
                     news[label.transaction] = None
         return list(news)
 
     def outcomes(self, transactions: Ints) -> Ints:
         """1 for those known as frauds, 0 for all others."""
-        return np.array([self.fraud(number) for number in transactions.tolist()], np.int64)
+        if not self._frauds:
+            return np.zeros(len(transactions), np.int64)
+        if self._sorted is None:
+            self._sorted = np.array(sorted(self._frauds), np.int64)
+        found: Ints = np.isin(transactions, self._sorted).astype(np.int64)
+        return found
 
     def fraud(self, transaction: int) -> bool:
         """Whether a transaction is known as a fraud."""
@@ -133,6 +145,8 @@ class Labels:
         gone = [number for number, (at, _) in self._known.items() if at < before * HOUR]
         for number in gone:
             del self._known[number]
+            if self._frauds.pop(number, 0) is None:
+                self._sorted = None
 
     def __len__(self) -> int:
         return len(self._known) + sum(map(len, self._waiting.values()))

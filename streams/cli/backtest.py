@@ -164,6 +164,14 @@ def _say(found: dict[str, Any], out: Path) -> None:
             "alerted",
             f"{found['employees_alerted']:,} of {found['employees']:,} employees (budget: {found['alpha']:.3%} of the honest a year)",
         )
+    elif found.get("rules", {}).get("cost", {}).get("decided"):
+        by_rank, by_cost = found["rules"]["epsilon"], found["rules"]["cost"]
+        ranked = max(0, by_rank["decided"] - found["not_ready"])
+        if ranked:
+            share = by_rank["alerts"] / ranked
+            line("alerting by rank", f"{by_rank['alerts']:,} of {ranked:,} ({share:.3%}; budget {by_rank['budget']:.3%})")
+        cost = f"expected loss above {by_cost['review_cost']:g}, at most {by_cost['alerts_per_day']:,.0f} a day"
+        line("alerting by cost", f"{by_cost['alerts']:,} of {by_cost['decided']:,} ({cost})")
     elif found["tested"]:
         line(
             "alerting", f"{found['alert_units']:,} of {found['tested']:,} tested ({found['alert_rate']:.3%}; budget {found['epsilon']:.3%})"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 import numpy as np
 import pyarrow as pa
@@ -18,6 +20,7 @@ from streams.model_files import ModelFile
 from streams.references import NoSuchRecord
 from streams.report import report, write
 from streams.tabular import read
+from streams.transport.broker import partition_of_key
 
 DAYS, DELAY = 14, 2
 START = 1_700_006_400
@@ -80,6 +83,28 @@ def test_the_model_decides_once_it_knows_enough_frauds(whole):
     probability = whole["fraud_probability"].to_numpy(zero_copy_only=False)
     after = np.arange(len(label)) > first
     assert probability[after & (label == 1)].mean() > 10 * probability[after & (label == 0)].mean()
+
+
+def test_the_report_holds_each_rule_against_what_it_promises(whole, folder):
+    rules = json.loads((folder / "whole" / "report.json").read_text())["rules"]
+    rule, alert = np.array(whole["rule"].to_pylist()), np.array(whole["is_alert"].to_pylist())
+    for name in ("epsilon", "cost"):
+        assert rules[name]["decided"] == (rule == name).sum() > 0
+        assert rules[name]["alerts"] == alert[rule == name].sum()
+    assert rules["epsilon"]["budget"] == 0.001
+    assert rules["cost"]["review_cost"] == 1.0
+
+
+def test_partitions_share_the_days_alerts_evenly(folder):
+    many, cap = 4, 8.0
+    said = backtest(folder / "cards.parquet", folder / "capped", many, **{"cards.alerts_per_day": cap, "streams.partitions": many})
+    alert, decision = np.array(said["is_alert"].to_pylist()), np.array(said["decision"].to_pylist())
+    at = said["at"].cast(pa.int64()).to_numpy() // 1_000_000
+    number = np.array([partition_of_key(key.encode(), many) for key in said["key"].to_pylist()])
+    most = [max(int(((times >= begin) & (times < begin + 86_400)).sum()) for begin in times) for times in
+            (at[alert & (number == each)] for each in range(many))]  # fmt: skip
+    assert most == [cap / many] * many
+    assert (decision == "held back").sum() > 100
 
 
 @pytest.mark.parametrize("partitions", [4, 12])

@@ -97,7 +97,8 @@ def test_a_simulated_file_can_be_backtested(tmp_path):
         assert report["rows"] == rows.num_rows == len(file.read_text().splitlines()) - 1
         assert rows.column_names[:8] == ["row", "key", "at", "score", "p_value", "is_alert", "not_ready", "reason"]
         assert rows["row"].to_pylist() == list(range(rows.num_rows))
-        for name in ("events", "alerts", "alert_units", "epsilon", "alert_rate", "seconds", "events_per_second", "roc_auc"):
+        level = "alpha" if stream == "postings" else "epsilon"
+        for name in ("events", "alerts", "alert_units", level, "alert_rate", "seconds", "events_per_second", "roc_auc"):
             assert name in report
         opened = [json.loads(line) for line in (out / "alerts.jsonl").read_text().splitlines()]
         assert sum(alert["data"]["phase"] == "opened" for alert in opened) == report["alerts"]
