@@ -80,7 +80,7 @@ def vectors_of(record: Mapping[str, Any], names: Sequence[str]) -> Floats | None
 
 def _packed(columns: Sequence[Any]) -> str:
     plain = np.stack(columns).astype("<f8", copy=False)
-    return base64.b64encode(bytes(cramjam.zstd.compress(plain.data.cast("B"), LEVEL))).decode()
+    return base64.b64encode(bytes(cramjam.zstd.compress(plain.tobytes(), LEVEL))).decode()
 
 
 def _unpacked(told: Mapping[str, Any]) -> Floats:
