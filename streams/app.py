@@ -129,6 +129,8 @@ def create_topics(create: Callable[[str, int], None], settings: Settings, stream
             if settings.cards.postings and "employees" not in streams:
                 create(prefix + topics.source("employees"), many)
             create(prefix + topics.models(stream), 1)
+            for reply in settings.cards.reply_topics:
+                create(prefix + reply, many)
         if stream == "employees":
             create(prefix + topics.EMPLOYEE_LIMITS, many)
         create(prefix + topics.shared(stream), 1)

@@ -22,9 +22,11 @@ from numba import njit
 from detectors.aggregation.detector import AggregationDetector
 from detectors.aggregation.equations import PAPER, read
 from detectors.protocol import MICROSECONDS, Columns, admit
+from state import snapshot
 from state.keys import PackedKeys
 from state.tiles import CELL, TILE, TiledWindows, add_to_tile, advance_tiles, known, make_tile_room, read_tiles, remember
 from state.window import WORDS, SlidingWindows, advance, holds, insert, look_ahead, make_room
+from streams.manifest import pack
 
 DAY, BATCH, GROUPS = 86_400, 10_000, 3
 SPANS = (1 * DAY, 3 * DAY, 5 * DAY)
@@ -160,21 +162,28 @@ def whole(columns: dict[str, np.ndarray], kind: str) -> tuple[float, float]:
     return micros, size
 
 
-def resident(cards: int, kind: str) -> tuple[float, float]:
-    """Gigabytes that this process holds with so many cards of a week's payments, two a day; and at its highest."""
-    rng, detector = np.random.default_rng(0), AggregationDetector(aggregates=kind, key_limit=cards)
-    state, events = detector.new_state(), 14 * cards
-    for first in range(0, events, BATCH):
-        at = 1_700_000_000 + 7 * DAY * np.arange(first, first + BATCH) // events
-        slots = rng.integers(0, cards, BATCH) if first >= cards else np.arange(first, first + BATCH) % cards
-        not_given = np.full(BATCH, -1, np.int64)
-        fields = {"amount": rng.integers(100, 100_000, BATCH), "mode": rng.integers(0, 2, BATCH),
-                  "address_match": rng.integers(-1, 2, BATCH),
-                  "credit_limit": not_given, "merchant": not_given, "transaction": rng.integers(0, 2**62, BATCH)}  # fmt: skip
-        part = Columns(PackedKeys.pack([b"card %09d" % slot for slot in slots.tolist()]), at * MICROSECONDS, fields)
-        admit(detector, state, part)
-        detector.process(state, part)
+def resident(cards: int, kind: str, partitions: int) -> tuple[float, float]:
+    """Gigabytes that this process holds with so many cards of a week's payments, two a day; and at its highest, a checkpoint under way.
+
+    Partitions make their checkpoints one after another.
+    """
+    rng, own = np.random.default_rng(0), cards // partitions
+    detector = AggregationDetector(aggregates=kind, key_limit=own)
+    states, events = [detector.new_state() for _ in range(partitions)], 14 * own
+    for state in states:
+        for first in range(0, events, BATCH):
+            at = 1_700_000_000 + 7 * DAY * np.arange(first, first + BATCH) // events
+            slots = rng.integers(0, own, BATCH) if first >= own else np.arange(first, first + BATCH) % own
+            not_given = np.full(BATCH, -1, np.int64)
+            fields = {"amount": rng.integers(100, 100_000, BATCH), "mode": rng.integers(0, 2, BATCH),
+                      "address_match": rng.integers(-1, 2, BATCH),
+                      "credit_limit": not_given, "merchant": not_given, "transaction": rng.integers(0, 2**62, BATCH)}  # fmt: skip
+            part = Columns(PackedKeys.pack([b"card %09d" % slot for slot in slots.tolist()]), at * MICROSECONDS, fields)
+            admit(detector, state, part)
+            detector.process(state, part)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
+    for state in states:
+        pack(snapshot.pieces(detector.freeze(state)))  # what a checkpoint does, beside the state
     return pages * resource.getpagesize() / 1e9, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
@@ -240,10 +249,13 @@ def main() -> None:
     parser.add_argument("--river", type=int, default=100_000, help="events of river's that are timed, after its windows are full")
     parser.add_argument("--data", type=Path, default=None, help="the folder of real data: measures the tiles' error, too")
     parser.add_argument("--resident", choices=("exact", "tiles"), help="only the memory of a process with a million cards of a week")
+    parser.add_argument("--partitions", type=int, default=4, help="among which these cards are spread")
     asked = parser.parse_args()
     if asked.resident:
-        now, most = resident(1_000_000, asked.resident)
-        print(f"1,000,000 cards, {asked.resident}: {now:.2f} GB resident, {most:.2f} GB at its highest")
+        now, most = resident(1_000_000, asked.resident, asked.partitions)
+        print(
+            f"1,000,000 cards in {asked.partitions} partitions, {asked.resident}: {now:.2f} GB resident, {most:.2f} GB at its highest, a checkpoint under way"
+        )
         return
     columns = stream(asked.events, asked.cards)
     for kind in ("exact", "tiles"):
