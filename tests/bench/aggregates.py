@@ -1,7 +1,7 @@
 """What the cards' aggregates cost: time an event, bytes a card, and how far tiles are from exact sums.
 
     python -m tests.bench.aggregates [--cards 100000] [--events 2000000] [--data FOLDER]
-    python -m tests.bench.aggregates --resident exact
+    python -m tests.bench.aggregates --resident exact [--partitions 4]
 
 Times are of the process (CPU), in one run beside river's, so that they compare on a busy machine too. The stream: `--events`
 payments, two a day and card, evenly spread over the cards. The kernel reads and updates what the paper needs: two attribute values,
@@ -253,9 +253,8 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.resident:
         now, most = resident(1_000_000, asked.resident, asked.partitions)
-        print(
-            f"1,000,000 cards in {asked.partitions} partitions, {asked.resident}: {now:.2f} GB resident, {most:.2f} GB at its highest, a checkpoint under way"
-        )
+        held = f"{now:.2f} GB resident, {most:.2f} GB at its highest, a checkpoint under way"
+        print(f"1,000,000 cards in {asked.partitions} partitions, {asked.resident}: {held}")
         return
     columns = stream(asked.events, asked.cards)
     for kind in ("exact", "tiles"):
