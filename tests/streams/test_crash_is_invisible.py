@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
@@ -49,6 +49,8 @@ class Scene:
     workers: list[Pipeline] = field(default_factory=list)
     records: list = field(default_factory=list)
     produced: int = 0
+    leaving: list = field(default_factory=list)  # workers that are being stopped
+    gone: list = field(default_factory=list)  # those that have: no zombie is left of them
 
     def __post_init__(self) -> None:
         self.broker = Broker.named(f"crash-{next(_names)}")
@@ -77,7 +79,13 @@ class Scene:
             for worker in self.workers:
                 if worker.app.crashed and line_of(worker.app).open and worker not in ended:
                     ended.append(worker)
-                    await worker.app.stop()
+                    await self.leave(worker)
+
+    async def leave(self, worker: Pipeline) -> None:
+        """Stop in order; then the process is gone."""
+        await worker.app.stop()
+        line_of(worker.app).cut()
+        self.gone.append(id(worker))
 
     async def feed(self, upto: int) -> None:
         source = topics.source(self.stream)
@@ -150,6 +158,24 @@ class Scene:
         return len(alerts) - len(set(alerts))
 
 
+def sudden(scene: Scene, fault: Fault, worker: Pipeline) -> Fault:
+    """A fault whose kind is a way to end gets the worker that ends so."""
+    how, _, when = fault.kind.partition(" ")
+
+    def term() -> None:
+        scene.leaving.append(asyncio.ensure_future(scene.leave(worker)))
+
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError("in a detector")
+
+    def fail() -> None:
+        worker.watchers[scene.stream]._drive = broken
+
+    if how in ("stop", "raise"):
+        return replace(fault, kind=f"then {when}", then=term if how == "stop" else fail)
+    return fault
+
+
 async def crash(scene: Scene, fault: Fault, at: int, zombie: bool) -> bool:
     """One worker, which meets a fault somewhere; another, which takes over; perhaps the first one's return from the dead."""
     ticking = asyncio.ensure_future(scene.tick())
@@ -157,14 +183,14 @@ async def crash(scene: Scene, fault: Fault, at: int, zombie: bool) -> bool:
         first = await scene.worker()
         line = line_of(first.app)
         await scene.feed(at)
-        line.faults.append(fault)
+        line.faults.append(sudden(scene, fault, first))
         feeding = asyncio.ensure_future(scene.feed(len(scene.records)))
         with suppress(AssertionError):
             await until(lambda: not line.open or (feeding.done() and scene.folded()), 3.0)
         crashed = not line.open
         second = await scene.worker()
         await until(lambda: second.watchers[scene.stream].partitions)
-        if zombie and crashed:
+        if zombie and crashed and id(first) not in scene.gone:
             await asyncio.sleep(0.05)
             line.reopen()
         await feeding
@@ -206,6 +232,38 @@ def faults(draw):
     return Fault(draw(st.sampled_from(kinds)), operation, skip=draw(st.integers(0, CALLS[operation])))
 
 
+def manifest(key, value):
+    return value is not None and key.endswith(b"/m")
+
+
+def piece(key, value):
+    return value is not None and not key.endswith(b"/m")
+
+
+def tombstone(key, value):
+    return value is None
+
+
+STEPS = {
+    "an output": ("produce", topics.scores, {}),
+    "a chunk of a checkpoint": ("produce", topics.checkpoints, {"record": piece}),
+    "a manifest": ("produce", topics.checkpoints, {"record": manifest}),
+    "a commit": ("commit", topics.source, {}),
+    "a tombstone": ("produce", topics.checkpoints, {"record": tombstone}),
+    "a line of the cut log": ("produce", topics.cuts, {}),
+    "a chunk of events": ("fetch", lambda stream: "", {}),
+}
+
+
+@st.composite
+def named_faults(draw, stream):
+    name = draw(st.sampled_from(sorted(STEPS)))
+    how = draw(st.sampled_from(["crash", "stop", "raise"])) + draw(st.sampled_from([" before", " after"]))
+    operation, topic, more = STEPS[name]
+    event(f"{how} {name}")
+    return Fault(how, operation, topic(stream), skip=draw(st.integers(0, 5)), **more)
+
+
 def invisible(files, tmp_path_factory, stream, fault, share, zombie):
     scene = Scene(stream, files / f"{stream}.parquet", MORE[stream])
 
@@ -226,6 +284,20 @@ def invisible(files, tmp_path_factory, stream, fault, share, zombie):
 @given(fault=faults(), share=st.floats(0.05, 0.7), zombie=st.booleans())
 def test_a_crash_at_any_step_is_invisible(files, tmp_path_factory, fault, share, zombie):
     invisible(files, tmp_path_factory, "employees", fault, share, zombie)
+
+
+@settings(max_examples=10, suppress_health_check=list(HealthCheck))
+@given(fault=named_faults("employees"), share=st.floats(0.05, 0.7), zombie=st.booleans())
+def test_a_kill_a_stop_and_an_error_around_each_named_step_are_invisible(files, tmp_path_factory, fault, share, zombie):
+    invisible(files, tmp_path_factory, "employees", fault, share, zombie)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stream", ["employees", "cards"])
+@settings(max_examples=120, suppress_health_check=list(HealthCheck))
+@given(data=st.data(), share=st.floats(0.0, 0.8), zombie=st.booleans())
+def test_many_kills_stops_and_errors_around_named_steps_are_invisible(files, tmp_path_factory, stream, data, share, zombie):
+    invisible(files, tmp_path_factory, stream, data.draw(named_faults(stream)), share, zombie)
 
 
 @pytest.mark.slow
