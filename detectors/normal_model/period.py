@@ -142,6 +142,8 @@ def _spectrum(values: Floats, shortest: int, longest: int) -> tuple[Floats, floa
     power[0] = 0.0
     n, lines = len(values), len(power) - 1
     inside = np.arange(-(-n // longest), min(n // shortest, lines) + 1)
+    if len(inside) == 0:  # bounds between two lines
+        return power, 1.0, np.nan
     largest = int(inside[np.argmax(power[inside])])
     share = float(power[largest] / power.sum())
     return power, float(min(1.0, lines * (1.0 - share) ** (lines - 1))), n / largest

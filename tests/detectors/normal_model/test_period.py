@@ -91,3 +91,10 @@ def test_heartbeats_breaths_weeks_and_valves_are_seen_from_any_start(data, name,
             proposal = propose_length(values[start : start + readings], 20, 1000)
             assert proposal.length is not None
             assert low <= proposal.length <= high
+
+
+def test_bounds_between_two_lines_of_the_periodogram_hold_no_period():
+    assert propose_length(np.sin(np.arange(170) / 5), 22, 22).length is None
+    for n in range(8, 200):
+        for length in range(2, n // 4):
+            propose_length(np.sin(np.arange(n) / 5), length, length)
