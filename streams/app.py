@@ -42,6 +42,7 @@ from streams.tenures import Notes, Tenures
 from streams.transport.cutting import LostPosition
 from streams.transport.log import Record
 from streams.transport.tail import Logs, values
+from streams.undelivered import Undelivered
 from streams.watch_list import WatchList
 from streams.watchdog import LOOK, Deaf, Progress, Standing, Watchdog, more_to_do
 
@@ -166,6 +167,7 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
     of_topic: dict[str, Watcher] = {}
     tenures: dict[str, Tenures] = {}
     pace = Pace(settings.checkpoint.bytes_per_second)
+    undelivered = Undelivered(metrics)
 
     def position(tp: TP) -> int | None:
         if tp.topic not in of_topic:
@@ -186,7 +188,7 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
 
     async def outlet(topic: str, key: bytes | None, value: bytes | None, *, partition: int | None = None, headers: Any = ()) -> Any:
         try:
-            return await app.producer.send(prefix + topic, key, value, partition, None, list(headers))
+            return undelivered.watch(prefix + topic, await app.producer.send(prefix + topic, key, value, partition, None, list(headers)))
         except ProducerSendError as problem:
             if isinstance(problem.__cause__, MessageSizeTooLargeError):
                 raise  # it would never leave

@@ -63,6 +63,7 @@ class Metrics:
         self.skipped = counter("skipped_events", "Events skipped because an earlier record had brought them.", "stream")
         self.dead_letters = counter("dead_letters", "Records, or readings of a frame, that could not be read.", "stream")
         self.alerts = counter("alerts", "Alerts sent, by the phase of their episode.", "stream", "test", "phase", "severity")
+        self.undelivered = counter("undelivered", "Records that a broker did not take; they are said again.", "topic")
         self.replies = counter("replies", "Records that asked for their verdict, by whether they were answered.", "stream", "outcome")
         self.batch_events = histogram("batch_events", "Events in a batch.", _SIZES, "stream")
         self.fold_seconds = histogram("fold_seconds", "Time to decode and fold a batch.", _STEPS, "stream")

@@ -22,6 +22,9 @@ BACKOFF, LONGEST_BACKOFF = 0.1, 5.0  # seconds between two attempts to restore
 STANDING_SHARE = 20  # a fold stands still while its state is copied: for no more than one second in so many
 KEPT = 2  # checkpoints that lie in the topic: the current one and the one before it
 LOOK = 0.05  # how often is looked whether a checkpoint is due, in seconds
+# Seconds before a fold that has died again without a checkpoint in between is brought back: each time all partitions stand for a moment,
+# and all since the last checkpoint is said once more.
+AGAIN, LONGEST_AGAIN = 1.0, 30.0
 
 
 async def at_rest(number: int) -> None:
@@ -74,6 +77,7 @@ class Tenures:
     _due: dict[int, float] = field(default_factory=dict)
     _made: dict[int, tuple[float, object]] = field(default_factory=dict)  # when the last checkpoint was, and of what
     _since: dict[int, tuple[int, int]] = field(default_factory=dict)  # erasures in it, and how many have had as many
+    _deaths: dict[int, int] = field(default_factory=dict)  # since the last checkpoint
 
     async def assign(self, numbers: Collection[int], generation: int) -> None:
         """Have a living fold of each of these partitions, or know why not; of all others none."""
@@ -82,6 +86,8 @@ class Tenures:
         for number in list(self.parked):
             self.notes.parked(number, None)
         self.parked.clear()
+        self.restoring.intersection_update(numbers)
+        self._deaths = {number: deaths for number, deaths in self._deaths.items() if number in numbers}
         await asyncio.gather(*(self._restore(number, generation, share / len(numbers)) for share, number in enumerate(sorted(numbers))))
 
     async def revoke(self, limit: float) -> None:
@@ -106,9 +112,22 @@ class Tenures:
     def died(self, number: int, tenure: Tenure) -> None:
         """A fold has found that it is dead. Only a new generation can bring its partition back to life."""
         if self.held.get(number) is tenure and not tenure.suspended:
-            logger.warning("%s/%d: the fold is dropped: %s", self.stream, number, tenure.why, extra=self._place(number))
+            deaths = self._deaths[number] = self._deaths.get(number, 0) + 1
+            pause = 0.0 if deaths == 1 else min(AGAIN * 2.0 ** min(deaths - 2, 10), LONGEST_AGAIN)
+            say = "%s/%d: the fold is dropped, and brought back from its last checkpoint in %.0f s: %s"
+            logger.warning(say, self.stream, number, pause, tenure.why, extra=self._place(number))
             self.drop(number, tenure.why)
-            self.rejoin(f"{self.stream}/{number}: {tenure.why}")
+            why = f"{self.stream}/{number}: {tenure.why}"
+            if pause:
+                self.restoring.add(number)  # until a new generation restores it, or gives it to another
+                asyncio.get_running_loop().call_later(pause, self._bring_back, tenure.generation, why)
+            else:
+                self.rejoin(why)
+
+    def _bring_back(self, generation: int, why: str) -> None:
+        """Ask for a new generation, if none has come meanwhile."""
+        if self.current(generation):
+            self.rejoin(why)
 
     def park(self, number: int, why: Parked) -> None:
         """Fold nothing more of a partition until a person has acted and it is assigned anew."""
@@ -209,6 +228,7 @@ class Tenures:
                 frozen = await tenure.freeze()
                 stood = self.clock() - stopped
             await tenure.write(frozen)
+            self._deaths.pop(number, None)
             self._made[number], self._since[number] = (started, where), (erasures, copies + 1)
             self._due[number] = started + max(self.interval, STANDING_SHARE * stood)
             self.notes.checkpoint(number, tenure.checkpoints.size, self.clock() - started)

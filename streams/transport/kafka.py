@@ -392,6 +392,16 @@ class Producer(driver.Producer):
 
     logger = logger
 
+    def _new_producer(self, transactional_id: str | None = None) -> aiokafka.AIOKafkaProducer:
+        """Faust's, with two limits where aiokafka has one.
+
+        A record waits for a broker that is away as long as `producer_request_timeout` says. But a connection that answers nothing
+        is given up, and another made, after the time of any request: until then it would hold up all that is to be said.
+        """
+        producer = super()._new_producer(transactional_id)
+        producer.client._request_timeout_ms = min(int(self.app.conf.broker_request_timeout * 1000.0), producer.client._request_timeout_ms)
+        return producer
+
     async def send(
         self,
         topic: str,

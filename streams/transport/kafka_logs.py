@@ -29,8 +29,12 @@ logger = get_logger("faust.transport.kafka_logs")
 
 READ_COMMITTED = 1
 EARLIEST, LATEST = -2, -1
-# Bytes a fetch may bring; a larger batch comes alone.
+# Bytes a fetch may bring (a larger batch comes alone),
 FETCH_BYTES = 4 << 20
+# and the fewest that are asked for when so many do not come in time.
+LEAST_BYTES = 64 << 10
+# Of the limit, what one answer may take; then the connection is given up and another made. It may have died without a word.
+ANSWER_SHARE = 0.7
 # How often a tail that has reached the end looks again, in seconds: a fetch that waits would hold up the others on its connection.
 TAIL_PAUSE = 0.2
 # Between two attempts while a partition has no leader or a broker is away, in seconds, at first and at most.
@@ -52,9 +56,10 @@ class KafkaLogs:
         self._options = dict(options)
         self._limit = limit
         self._client: Any = None
+        self._bytes = FETCH_BYTES
 
     async def __aenter__(self) -> KafkaLogs:
-        client = AIOKafkaClient(**self._options, request_timeout_ms=int(self._limit * 1000))
+        client = AIOKafkaClient(**self._options, request_timeout_ms=int(ANSWER_SHARE * self._limit * 1000))
         try:
             await client.bootstrap()
         except BaseException:
@@ -134,8 +139,14 @@ class KafkaLogs:
 
     async def _fetch(self, topic: str, partition: int, offset: int) -> tuple[list[Chunk], int]:
         """What one fetch brings from `offset` on, and where the next one goes on."""
-        request = FetchRequest(0, 1, FETCH_BYTES, READ_COMMITTED, [(topic, [(partition, offset, FETCH_BYTES)])])
-        version, (_, *data) = await self._ask(topic, partition, request)
+        many = self._bytes
+        request = FetchRequest(0, 1, many, READ_COMMITTED, [(topic, [(partition, offset, many)])])
+        try:
+            version, (_, *data) = await self._ask(topic, partition, request)
+        except TimeoutError:
+            self._bytes = max(LEAST_BYTES, many // 4)  # a narrow line brings less in time
+            raise
+        self._bytes = min(FETCH_BYTES, max(self._bytes, 2 * many))
         aborted = data[2] if version >= 11 else data[-2]  # before: last stable offset[, log's begin]; behind: [replica,] records
         reader = RecordBatchReader(topic, partition, data[-1], offset, aborted=aborted or (), committed=True)
         return list(reader.chunks()), reader.next_offset

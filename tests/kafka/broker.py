@@ -38,8 +38,8 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listeners}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}{listeners}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,BEHIND:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL
 controller.listener.names=CONTROLLER
 log.dirs={folder}/log
 num.partitions=1
@@ -180,12 +180,16 @@ class Kafka:
         The Java heap's limit.
     guarded
         With it there are listeners for those who prove who they are (`Guarded`); `addresses` has them by protocol.
+    behind
+        The port of a proxy: whoever comes by the listener at `addresses["BEHIND"]` is told to go on by that port.
     """
 
-    def __init__(self, properties: dict[str, Any] | None = None, *, heap: str = "512m", guarded: Guarded | None = None) -> None:
+    def __init__(
+        self, properties: dict[str, Any] | None = None, *, heap: str = "512m", guarded: Guarded | None = None, behind: int = 0
+    ) -> None:
         self._jars = jars()
         self.folder = Path(tempfile.mkdtemp(prefix="nilometer-kafka-"))
-        protocols = guarded.protocols if guarded else ()
+        protocols = (*(guarded.protocols if guarded else ()), *(("BEHIND",) if behind else ()))
         self.port, controller, *others = free_ports(2 + len(protocols))
         self.address = f"127.0.0.1:{self.port}"
         self.addresses = {name: f"127.0.0.1:{port}" for name, port in zip(protocols, others, strict=True)}
@@ -197,6 +201,9 @@ class Kafka:
             controller=controller,
             folder=self.folder,
             listeners="".join(f",{name}://{address}" for name, address in self.addresses.items()),
+            advertised="".join(
+                f",{name}://{address if name != 'BEHIND' else f'127.0.0.1:{behind}'}" for name, address in self.addresses.items()
+            ),
             more="\n".join(f"{name}={value}" for name, value in more.items()),
         )
         (self.folder / "server.properties").write_text(text)
