@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,10 @@ def exact(text: str, exponent: int, name: str) -> int:
     """
     if len(text) > 400 or not _NUMBER.fullmatch(text):
         raise Refused(f"{name} = {shown(text)}: wanted a decimal number in major units, such as 12.30")
-    number = Decimal(text)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:  # an exponent of some twenty digits
+        raise Refused(f"{name} = {shown(text)}: beyond what a decimal number can hold") from None
     if number == 0:
         return 0
     if number.adjusted() + exponent > 16:

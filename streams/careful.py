@@ -120,7 +120,7 @@ def _time(value: Any, name: str) -> float | datetime | None:
     if type(value) is str:
         try:
             return msgspec.convert(value, Moment)
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, UnicodeEncodeError):  # the latter of half a surrogate pair
             raise Refused(f"{name} = {shown(value)}: {WANTED_TIME}") from None
     if value is None:
         return None

@@ -66,7 +66,7 @@ def decode(value: bytes) -> Begin | Adoption:
     """
     try:
         return _decoder.decode(value)
-    except msgspec.DecodeError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Parked(
             Cause.CUTS,
             f"a record of the cut log cannot be read ({error}): run the build that wrote it, or `nilometer state reset` the partition",

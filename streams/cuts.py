@@ -47,7 +47,7 @@ def load(lines: Iterable[bytes]) -> dict[int, list[Cut]]:
             continue
         try:
             cut = _decoder.decode(line)
-        except msgspec.DecodeError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise CutError(f'line {number} of the cut log is no cut: {error}; wanted {{"partition": …, "n": …, "inputs": {{…}}}}') from None
         if cuts[cut.partition] and cut.n < cuts[cut.partition][-1].n:
             raise CutError(f"line {number} of the cut log: partition {cut.partition} goes back from {cuts[cut.partition][-1].n} to {cut.n}")

@@ -90,6 +90,6 @@ async def keep_reading(records: AsyncIterator[Record], asked: Asked) -> None:
     async for record in records:
         try:
             asked.add(record.offset, _decode(record.value or b"").key)
-        except msgspec.DecodeError as problem:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
             logger.warning("%s at %d is no request to forget a key: %s", record.topic, record.offset, problem)
             asked.add(record.offset, None)

@@ -152,7 +152,7 @@ class Shelf:
                     f"checkpoint {name} has format {form}, this build reads up to {FORMAT}: run the newer build that wrote it",
                 )
             return _decoder.decode(value)
-        except msgspec.DecodeError:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
 
     def data(self, name: str, manifest: Manifest) -> bytearray | None:

@@ -141,7 +141,7 @@ def _head(file: Path, source: BinaryIO) -> Savepoint:
         raise UserError(f"{file}: its second line is damaged: the digest is not the one that the first names")
     try:
         about = _decoder.decode(line)
-    except msgspec.DecodeError as problem:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise UserError(f"{file}: its second line cannot be read: {problem}") from problem
     if [each.partition for each in about.parts] != list(range(about.partitions)):
         raise UserError(f"{file} has not every partition of {about.partitions} once, in order")

@@ -47,9 +47,6 @@ class Alert(msgspec.Struct):
     data: Data
 
 
-_decoder = msgspec.json.Decoder(Alert)
-
-
 def read(record: Record) -> Alert:
     """The alert that a record holds.
 
@@ -61,7 +58,7 @@ def read(record: Record) -> Alert:
     if record.value is None:
         raise ValueError("the value is null, no alert")
     try:
-        return _decoder.decode(record.value)
+        return msgspec.convert(msgspec.json.decode(record.value), Alert)  # all of it is read: it will be written again
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise ValueError(f"no alert: {problem}") from problem
 
