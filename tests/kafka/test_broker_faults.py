@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import (
     ACL,
@@ -31,11 +32,12 @@ from kafka.admin import (
     ResourcePatternFilter,
     ResourceType,
 )
+from kafka.errors import KafkaError
 
 from streams import topics
 from streams.transport.kafka_logs import KafkaLogs
 from tests.kafka.broker import Guarded, Kafka, NoKafka
-from tests.kafka.commands import PARTITIONS, here, installation, nilometer, wait_ready
+from tests.kafka.commands import PARTITIONS, done, here, installation, nilometer, wait_ready
 from tests.kafka.conftest import make_topic, no_broker
 from tests.kafka.proxy import Proxy
 from tests.kafka.soak import soaking
@@ -127,6 +129,70 @@ def test_a_reader_of_logs_whose_connection_has_died_without_a_word_makes_another
         producer.close()
 
 
+async def transactions(address, topic, rounds, many=5):
+    """Some to each partition, every third one aborted."""
+    async with AIOKafkaProducer(bootstrap_servers=address, transactional_id=f"t.{uuid.uuid4().hex[:8]}") as producer:
+        for each in range(rounds):
+            await producer.begin_transaction()
+            for n in range(many * PARTITIONS):
+                event = b'{"source_id": "m%d", "at": %d, "error": 0.5, "hardness": 0.5}' % (n, 1_700_000_000 + each)
+                await producer.send_and_wait(topic, event, key=b"m%d" % n, partition=n % PARTITIONS)
+            await (producer.commit_transaction() if each % 3 else producer.abort_transaction())
+
+
+async def there(address, topic):
+    """Offsets that aiokafka's own consumer finds in each partition, and the ends."""
+    async with AIOKafkaConsumer(bootstrap_servers=address, isolation_level="read_committed") as consumer:
+        places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        consumer.assign(places)
+        await consumer.seek_to_beginning()
+        ends, found = await consumer.end_offsets(places), {place: [] for place in places}
+        while any([await consumer.position(place) < ends[place] for place in places]):
+            for place, records in (await consumer.getmany(timeout_ms=200)).items():
+                found[place] += [record.offset for record in records]
+        return [(found[place], ends[place]) for place in places]
+
+
+@pytest.mark.slow
+def test_holes_that_transactions_and_compaction_leave_are_no_readings(line):
+    address = line.kafka.address
+    with installation(address, "errors", NILOMETER_CHECKPOINT__INTERVAL="1") as environment:
+        here("topics", "create", **environment)
+        topic = environment["NILOMETER_KAFKA__PREFIX"] + topics.source("errors")
+        admin = KafkaAdminClient(bootstrap_servers=address)
+
+        def alter(**configs):
+            values = {name.replace("_", "."): value for name, value in configs.items()}
+            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=values)])
+
+        alter(cleanup_policy="compact", segment_ms="100", min_cleanable_dirty_ratio="0.01")
+        end = time.monotonic() + 60
+        while True:
+            asyncio.run(transactions(address, topic, 6))
+            found = asyncio.run(there(address, topic))
+            if all(len(offsets) < upto / 2 for offsets, upto in found):
+                break
+            assert time.monotonic() < end, "nothing was compacted"
+        alter(cleanup_policy="delete", segment_ms="604800000")
+        admin.close()
+        worker = nilometer("worker", **environment)
+        try:
+            wait_ready(worker, environment)
+            asyncio.run(transactions(address, topic, 30))
+            found = asyncio.run(there(address, topic))
+            Commits(environment).wait(lambda offsets: all(at >= own[-1] + 1 for at, (own, _) in zip(offsets, found, strict=True)), 60.0)
+            worker.send_signal(signal.SIGTERM)
+            done(worker)
+            for number, (offsets, upto) in enumerate(found):
+                print(f"{upto:,} offsets, {len(offsets):,} readings")
+                assert judged(environment, number) == offsets
+            here("reconcile", **environment)
+        finally:
+            worker.kill()
+            worker.wait()
+            worker.stdout.close()
+
+
 def goes_on(commits, taken):
     begun, reached = time.monotonic(), list(taken)
     commits.wait(lambda offsets: all(now >= then for now, then in zip(offsets, reached, strict=True)), 60.0)
@@ -166,6 +232,12 @@ def away(line, soak):
     line.kafka.kill()
     yield 60.0
     line.kafka.start()
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        with suppress(KafkaError):  # of our own client, which waits longer and longer between two attempts
+            soak.commits()
+            return
+        time.sleep(0.1)
 
 
 @contextmanager
