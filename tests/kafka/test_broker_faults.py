@@ -33,16 +33,19 @@ from kafka.admin import (
     ResourceType,
 )
 from kafka.errors import KafkaError
+from kafka.structs import OffsetAndMetadata
 
 from streams import topics
+from streams.cli import brokers
 from streams.transport.kafka_logs import KafkaLogs
 from tests.kafka.broker import Guarded, Kafka, NoKafka
-from tests.kafka.commands import PARTITIONS, done, here, installation, nilometer, wait_ready
+from tests.kafka.commands import PARTITIONS, done, here, installation, nilometer, parked, wait_ready, working
 from tests.kafka.conftest import make_topic, no_broker
 from tests.kafka.proxy import Proxy
 from tests.kafka.soak import soaking
 from tests.kafka.test_granted import ACCESS_LISTS
-from tests.kafka.test_never_deaf import Commits, fed
+from tests.kafka.test_looking import checkpointed, send
+from tests.kafka.test_never_deaf import EVENT, Commits, fed
 from tests.kafka.test_rebalance import judged
 
 BACK = 45.0  # seconds after a fault within which every partition is committed again,
@@ -191,6 +194,44 @@ def test_holes_that_transactions_and_compaction_leave_are_no_readings(line):
             worker.kill()
             worker.wait()
             worker.stdout.close()
+
+
+@pytest.mark.slow
+def test_an_operator_who_moves_the_groups_offset_or_adds_partitions_is_told_how_to_get_out(line):
+    with installation(line.kafka.address, "errors", NILOMETER_CHECKPOINT__INTERVAL="1") as environment:
+        here("topics", "create", **environment)
+        send(environment, "model.errors", *[(number, b"m", EVENT, []) for number in (0, 1, 1, 1)])
+        with working(environment):
+            checkpointed(environment, "3")
+        topic, group = (environment["NILOMETER_KAFKA__PREFIX"] + name for name in (topics.source("errors"), "nilometer"))
+        admin = KafkaAdminClient(bootstrap_servers=line.kafka.address)
+        try:
+            place = TopicPartition(topic, 1)
+            before = brokers.patiently(lambda: admin.list_group_offsets({group: [place]}))[group][place]
+            admin.alter_group_offsets(group, {place: OffsetAndMetadata(1, "", -1)})
+            with parked(environment) as why:
+                assert list(why) == ["1"]  # the other goes on
+                assert "the group's offset 1 of" in why["1"]
+                assert "somebody has moved it. Put the commit back, or `nilometer state reset` the partition" in why["1"]
+            admin.alter_group_offsets(group, {place: before})
+            with working(environment):  # ready: nothing is parked
+                send(environment, "model.errors", (1, b"m", EVENT, []))
+                checkpointed(environment, "4")
+            here("reconcile", **environment)
+            admin.create_partitions({topic: 4})
+            assert f"topic {topic} has 4 partitions, wanted 2 (streams.partitions)" in done(nilometer("worker", **environment), 2)
+            for name in (
+                topics.checkpoints("errors"),
+                topics.cuts("errors"),
+                topics.alerts("errors"),
+                topics.scores("errors"),
+                topics.ALERT_LABELS,
+            ):
+                admin.create_partitions({environment["NILOMETER_KAFKA__PREFIX"] + name: 4})
+            with parked({**environment, "NILOMETER_STREAMS__PARTITIONS": "4"}) as why:
+                assert "was made when the source had 2 partitions, now it has 4: keys have moved. Put the number back, or" in why["1"]
+        finally:
+            admin.close()
 
 
 def goes_on(commits, taken):
