@@ -61,6 +61,7 @@ class Metrics:
         self.events = counter("events", "Events folded (a frame of readings is many).", "stream")
         self.not_ready = counter("not_ready_events", "Events of keys that are still warming up.", "stream")
         self.skipped = counter("skipped_events", "Events skipped because an earlier record had brought them.", "stream")
+        self.evicted = counter("evicted_keys", "Keys that left the state because others needed their room (key_limit).", "stream")
         self.dead_letters = counter("dead_letters", "Records, or readings of a frame, that could not be read.", "stream")
         self.alerts = counter("alerts", "Alerts sent, by the phase of their episode.", "stream", "test", "phase", "severity")
         self.undelivered = counter("undelivered", "Records that a broker did not take; they are said again.", "topic")
@@ -140,7 +141,7 @@ class Metrics:
         """Show what a stream has not done yet: a counter that appears with its first event hides it from `rate`."""
         name = stream.name
         for metric in (
-            self.records, self.events, self.not_ready, self.skipped, self.dead_letters, self.batch_events, self.fold_seconds,
+            self.records, self.events, self.not_ready, self.skipped, self.evicted, self.dead_letters, self.batch_events, self.fold_seconds,
             self.latency_seconds, self.p_values, self.builds, self.build_seconds, self.cuts, self.restore_seconds, self.checkpoint_seconds,
         ):  # fmt: skip
             metric.labels(name)

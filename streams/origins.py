@@ -1,7 +1,8 @@
 """Where an event was born, as a header: on what we write into a topic that we fold ourselves.
 
 A record that a worker writes twice, before a crash and after it, carries the same origin twice; the fold that reads it skips what is
-not above the highest origin that it has seen of that upstream partition.
+not above the highest origin that it has seen of that upstream partition. The state keeps one for each: so only the topic that we forward
+from may be named, and partitions below 10,000, whatever somebody else writes there.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import re
 import numpy as np
 
 from detectors.protocol import Ints
+from streams import topics
 from streams.partition import Coordinates, Origins
 from streams.refusals import Refusals, shown
 from streams.transport.chunk import Chunk, no_headers
 
 HEADER = "nilometer-origin"
-_WRITTEN = re.compile(rb"([A-Za-z0-9._-]{1,249})/(\d{1,9})/(\d{1,18})/(\d{1,9})\Z")
+_UPSTREAM = topics.source("cards")
+_WRITTEN = re.compile(rb"(%s)/(\d{1,4})/(\d{1,18})/(\d{1,9})\Z" % re.escape(_UPSTREAM.encode()))
 
 
 def header(origin: Coordinates) -> tuple[str, bytes]:
@@ -36,7 +39,7 @@ def of_chunk(chunk: Chunk, rows: Ints, refusals: Refusals) -> Origins:
                 continue
             told = _WRITTEN.match(value or b"")
             if told is None:
-                refusals.add(place, f"header {HEADER} = {shown(value)}: wanted topic/partition/offset/index")
+                refusals.add(place, f"header {HEADER} = {shown(value)}: wanted {_UPSTREAM}/partition/offset/index")
                 break
             topic, partition, offset, index = told.groups()
             source = (topic.decode(), int(partition))

@@ -98,6 +98,7 @@ class Outcome:
     rows: Ints
     reports: list[Report]
     skipped: int  # events that an earlier record of their upstream partition had brought already
+    evicted: int = 0  # keys that left because others needed their room
 
 
 @dataclass(slots=True)
@@ -191,10 +192,16 @@ class Partition:
             }  # fmt: skip
         parts: list[Verdicts] = []
         reports: list[Report] = []
-        first = 0
+        first = evicted = 0
+
+        def make_room(at: int, slots: Ints) -> None:
+            nonlocal evicted
+            evicted += len(slots)
+            self._evict(at, reports, slots)
+
         while first < len(columns):
             rest = columns.span(first, len(columns))
-            rest = rest.span(0, admit(self.detector, self.state, rest, partial(self._evict, int(rest.at[0]), reports)))
+            rest = rest.span(0, admit(self.detector, self.state, rest, partial(make_room, int(rest.at[0]))))
             verdicts = self.detector.process(self.state, rest)
             self._tell(rest, verdicts, origins, first, reports)
             parts.append(verdicts)
@@ -205,7 +212,7 @@ class Partition:
         whole = Verdicts.join(parts) if parts else self.detector.process(self.state, columns)
         self._count(whole, len(fresh) - len(rows), reports)
         self.next = next_offset
-        return Outcome(whole, rows, reports, len(fresh) - len(rows))
+        return Outcome(whole, rows, reports, len(fresh) - len(rows), evicted)
 
     def freeze(self) -> bytes:
         """The whole state in canonical form: equal folds give equal bytes."""

@@ -299,6 +299,7 @@ class Watcher:
         metrics.events.labels(name).inc(len(verdicts))
         metrics.not_ready.labels(name).inc(int(np.count_nonzero(verdicts.not_ready)))
         metrics.skipped.labels(name).inc(outcome.skipped)
+        metrics.evicted.labels(name).inc(outcome.evicted)
         metrics.batch_events.labels(name).observe(len(verdicts))
         metrics.fold_seconds.labels(name).observe(seconds)
         metrics.observe_p_values(name, verdicts.p_value)

@@ -113,7 +113,7 @@ def test_an_origin_that_says_nothing_is_a_dead_letter():
 
     broker = running("bad origin", settings, feed)
     (letter,) = broker.read(topics.DEAD_LETTERS, 0)
-    assert "wanted topic/partition/offset/index" in dict(letter.headers)["nilometer-reason"].decode()
+    assert "wanted card.transactions/partition/offset/index" in dict(letter.headers)["nilometer-reason"].decode()
 
 
 def test_minor_units_are_written_as_a_person_would():
