@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import urllib.error
+import urllib.request
 from contextlib import contextmanager
 
 import pyarrow.parquet as pq
@@ -242,6 +244,69 @@ def test_who_is_not_known_is_told_so_in_a_line(guarded, command, protocol, mecha
         (line,) = output.splitlines()
         assert line.startswith(f"nilometer: cannot reach Kafka at {environment['NILOMETER_KAFKA__BOOTSTRAP_SERVERS']}")
         assert "open-" not in line
+
+
+MARKER = "xyzzy-plugh-7731"
+
+
+@pytest.mark.slow  # two workers, from nothing
+def test_no_secret_is_in_what_a_worker_or_a_command_says(guarded):
+    """A worker that is refused, at its loudest, and one that is let in: every line, every page, every command."""
+    others = {
+        "NILOMETER_LOG__HASH_SECRET": f"{MARKER}-hash", "NILOMETER_LOG__LEVEL": "debug",
+        "NILOMETER_RELAY__WEBHOOK_SECRET": f"{MARKER}-hook",
+        "NILOMETER_RELAY__WEBHOOKS": f"http://hook.example/?token={MARKER}-url",
+        "NILOMETER_RELAY__ALERTMANAGER_AUTHORIZATION": f"Bearer {MARKER}-bearer",
+        "NILOMETER_KAFKA__SCHEMA_REGISTRY_LOGIN": f"ann:{MARKER}-login",
+    }  # fmt: skip
+    said = []
+    with known_to(guarded, "SASL_PLAINTEXT", "SCRAM-SHA-256") as environment:
+        refused = environment | others | {"NILOMETER_KAFKA__SASL_PASSWORD": f"{MARKER}-password"}
+        process = nilometer("worker", **refused)
+        try:
+            for line in iter(process.stdout.readline, ""):
+                said.append(line)
+                if "cannot reach Kafka" in line:
+                    break
+            said += [fetched(refused, path) for path in PAGES]
+            process.send_signal(signal.SIGTERM)
+            said.append(done(process))
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        said += [here("config", command, **refused) for command in ("check", "show")]
+        said += [here(*command, code=2, **refused) for command in (("topics", "check"), ("status",))]
+        known = environment | others
+        process = nilometer("worker", **known)
+        try:
+            wait_ready(process, known)
+            pages = [fetched(known, path) for path in PAGES]
+            process.send_signal(signal.SIGTERM)
+            said += [*pages, done(process)]
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+    assert "nilometer_ready 1.0" in pages[0]
+    whole = "\n".join(said)
+    assert MARKER not in whole
+    assert "open-sesame" not in whole
+    assert "sasl_password is set, and not shown" in whole
+    assert all(page.startswith("404 ") for page in (*pages[3:],))
+
+
+PAGES = ("metrics", "healthz", "readyz", "", "debug", "config", "metrics/../../etc/passwd", "static/", "favicon.ico")
+
+
+def fetched(environment, path):
+    """A page of a worker's port, with its status; it answers on loopback."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{environment['NILOMETER_METRICS__PORT']}/{path}", timeout=60) as answer:
+            return f"{answer.status} {answer.read().decode()}"
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return f"{refused.code} {refused.read().decode()}"
 
 
 def test_a_worker_waits_for_a_broker_that_is_down_at_the_start(own_kafka):

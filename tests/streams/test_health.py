@@ -49,6 +49,17 @@ def test_it_serves_nothing_else(served):
     assert get("/metrics/../etc/passwd")[0] == 404
 
 
+def test_it_is_bound_to_loopback_unless_a_setting_says_otherwise(served):
+    assert defaults().metrics.host == "127.0.0.1"
+    assert defaults().relay.host == "127.0.0.1"
+    metrics, _, _ = served
+    server = HealthServer(defaults().metrics.host, 0, metrics.registry, lambda: (True, {}), lambda: (True, {}))
+    try:
+        assert server._server.socket.getsockname()[0] == "127.0.0.1"
+    finally:
+        server.close()
+
+
 def test_metrics_speak_of_streams_and_never_of_keys(served):
     metrics, _, get = served
     metrics.seen("cards", 1, Counts(events=10, tested=8, alert_rows=2), keys=5, open_episodes=1)
