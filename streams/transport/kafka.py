@@ -29,6 +29,7 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
     RebalanceInProgressError,
     UnknownMemberIdError,
+    UnsupportedCodecError,
     for_code,
 )
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
@@ -227,7 +228,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             ours, before = TP(tp.topic, tp.partition), state.position
             try:
                 records = (await fetcher.fetched_records({tp}, timeout=0)).get(tp, [])
-            except (OffsetOutOfRangeError, CorruptRecordException) as problem:
+            except (OffsetOutOfRangeError, CorruptRecordException, UnsupportedCodecError) as problem:
                 troubles.append(Trouble(ours, problem))
                 continue
             if tp.topic not in chunked:
@@ -401,6 +402,34 @@ class Producer(driver.Producer):
         producer = super()._new_producer(transactional_id)
         producer.client._request_timeout_ms = min(int(self.app.conf.broker_request_timeout * 1000.0), producer.client._request_timeout_ms)
         return producer
+
+    async def deliver(self, topic: str, records: Iterable[tuple[bytes, bytes, Any]]) -> None:
+        """Append records of keys, and wait until all are there. In a partition none is there without those before it.
+
+        So they go in whole batches, the next when the one before was taken. Records that are sent one by one are in batches of
+        which a later one may be taken though an earlier one was not: its time was up, the other's not yet.
+
+        Raises
+        ------
+        aiokafka.errors.KafkaError
+            Not all were taken.
+        """
+        producer = self._ensure_producer()
+        many = len(await producer.partitions_for(topic))
+        of_partition: dict[int, list[tuple[bytes, bytes, Any]]] = {}
+        for record in records:
+            of_partition.setdefault(partition_of_key(record[0], many), []).append(record)
+
+        async def in_turn(number: int, own: list[tuple[bytes, bytes, Any]]) -> None:
+            batch = producer.create_batch()
+            for key, value, headers in own:
+                if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
+                    await (await producer.send_batch(batch, topic, partition=number))
+                    batch = producer.create_batch()
+                    batch.append(key=key, value=value, timestamp=None, headers=list(headers))
+            await (await producer.send_batch(batch, topic, partition=number))
+
+        await asyncio.gather(*(in_turn(number, own) for number, own in of_partition.items()))
 
     async def send(
         self,
