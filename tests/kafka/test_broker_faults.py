@@ -282,18 +282,18 @@ def away(line, soak):
 
 
 @contextmanager
-def slow(line, soak):
+def stutters(line, soak):
     """It stands still for nine tenths of every second."""
     halt = threading.Event()
 
-    def stutter():
+    def stop_and_go():
         while not halt.is_set():
             os.kill(line.kafka.pid, signal.SIGSTOP)
             halt.wait(0.9)
             os.kill(line.kafka.pid, signal.SIGCONT)
             halt.wait(0.1)
 
-    thread = threading.Thread(target=stutter)
+    thread = threading.Thread(target=stop_and_go)
     thread.start()
     try:
         yield 30.0
@@ -353,7 +353,7 @@ def resident(worker):
         (narrow, ""),
         (cut, ""),
         (deaf, ""),
-        (slow, ""),
+        (stutters, ""),
         (away, "Kafka answers again, after"),
         (too_large, r"topic \S+alerts\.\w+: the broker did not take what we wrote.*MessageSizeTooLargeError.*raise its max.message.bytes"),
         (forbidden, r"topic \S+alerts\.\w+: the broker did not take what we wrote.*TopicAuthorizationFailedError.*grant us to write it"),
