@@ -143,6 +143,9 @@ def _head(file: Path, source: BinaryIO) -> Savepoint:
         about = _decoder.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise UserError(f"{file}: its second line cannot be read: {problem}") from problem
-    if [each.partition for each in about.parts] != list(range(about.partitions)):
+    rest = file.stat().st_size - source.tell()
+    if any(not 0 <= each.length <= rest for each in about.parts):
+        raise UserError(f"{file} is damaged or cut off: its head names parts longer than what follows it")
+    if [each.partition for each in about.parts] != list(range(min(max(about.partitions, 0), len(about.parts) + 1))):
         raise UserError(f"{file} has not every partition of {about.partitions} once, in order")
     return about

@@ -11,8 +11,10 @@ from aiokafka.errors import KafkaError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streams import amounts, cut_log, cuts
+from state import snapshot
+from streams import amounts, cut_log, cuts, savepoint
 from streams.agents import limits
+from streams.errors import UserError
 from streams.manifest import Shelf
 from streams.parked import Parked
 from streams.records import DECODERS
@@ -137,3 +139,14 @@ def test_bytes_that_are_no_utf8_are_refused_in_words_wherever_json_is_read():
     with pytest.raises(ValueError, match="no alert"):
         alert.read(LogRecord("alerts.cards", 0, 0, STAMP, b"k", ALERT.replace(b'"a": 1', b'"\xff": 1'), ()))
     assert alert.read(LogRecord("alerts.cards", 0, 0, STAMP, b"k", ALERT, ())).data.key == "c"
+
+
+@pytest.mark.parametrize(("length", "partitions"), [(2**63, 1), (-1, 1), (2**62, 1), (3, 2**62), (3, -1)])
+def test_a_savepoint_that_names_more_than_the_file_holds_is_refused_before_it_is_read(tmp_path, length, partitions):
+    file = tmp_path / "savepoint"
+    about = {"stream": "cards", "topic": "t", "build": "b", "made": "m", "partitions": partitions, "signatures": {}}
+    part = {"partition": 0, "offset": 1, "cuts": None, "checkpoint": "c", "length": length, "bytes": 1, "digest": "d"}
+    line = json.dumps(about | {"parts": [part]}).encode()
+    file.write_bytes(f"nilometer savepoint 1 {snapshot.digest(line)}\n".encode() + line + b"\nabc")
+    with pytest.raises(UserError, match=r"cut off|not every partition"):
+        savepoint.read(file)
