@@ -152,7 +152,7 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
     logs
         Reads checkpoints, cut logs and what partitions share, outside every consumer group.
     """
-    from aiokafka.errors import MessageSizeTooLargeError
+    from aiokafka.errors import KafkaError, MessageSizeTooLargeError
     from faust.exceptions import ProducerSendError
     from faust.types import TP
 
@@ -194,6 +194,13 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
                 raise  # it would never leave
             raise Unsent(str(problem)) from problem
 
+    async def deliver(topic: str, records: Any) -> None:
+        try:
+            await app.producer.deliver(prefix + topic, records)  # type: ignore[attr-defined]  # both of our transports' have it
+        except (KafkaError, ProducerSendError) as problem:
+            metrics.undelivered.labels(prefix + topic).inc()
+            raise Unsent(repr(problem)) from problem
+
     for name in settings.streams.enabled:
         stream = definition(name, settings)
         topic = prefix + topics.source(name)
@@ -202,6 +209,7 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
             audit=audit(settings, stream),
             metrics=metrics,
             outlet=outlet,
+            deliver=deliver,
             executor=executor,
             prefix=prefix,
             end=lambda number, topic=topic: app.consumer.highwater(TP(topic, number)),  # type: ignore[misc]

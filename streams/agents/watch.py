@@ -50,6 +50,15 @@ class Outlet(Protocol):
     ) -> Awaitable[Any]: ...
 
 
+Appendix = tuple[bytes, bytes, Sequence[tuple[str, bytes]]]  # key, value, headers
+
+
+class Deliver(Protocol):
+    """Where records go whose order is relied upon: none lies there without those of its partition before it; raises `Unsent`."""
+
+    async def __call__(self, topic: str, records: Sequence[Appendix]) -> None: ...
+
+
 @dataclass
 class Watcher:
     """One stream as this worker sees it: its partitions, each a fold, and the way out.
@@ -61,6 +70,7 @@ class Watcher:
     audit: alerts.Audit
     metrics: Metrics
     outlet: Outlet
+    deliver: Deliver
     executor: Executor
     prefix: str = ""  # before every topic's name; ids and origins do without it
     end: Callable[[int], int | None] = lambda number: None  # a partition's high water, where it is known
@@ -171,8 +181,11 @@ class Watcher:
         sent += [await self._send_alert(part, report) for report in outcome.reports]
         if self.definition.scores:
             sent += await self._send_scores(part, chunk, columns.span(0, len(columns)), origins, outcome)
+        by_topic: dict[str, list[Appendix]] = {}
         for topic, key, value, headers in self.definition.forward(decoded, outcome):
-            sent.append(await self.outlet(topic, key, value, headers=headers))
+            by_topic.setdefault(topic, []).append((key, value, headers))
+        for topic, records in by_topic.items():
+            await self.deliver(topic, records)
         return sent + await self._contribute(part)
 
     async def _may_speak(self, tenure: Tenure) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple, cast
 
 import aiokafka
@@ -43,6 +43,7 @@ from mode import get_logger
 from mode.utils.futures import maybe_async
 
 from streams.transport import fetcher_seam, record_batches
+from streams.transport.broker import partition_of_key
 from streams.transport.chunk import Chunk
 from streams.transport.chunked import ChunkedConsumer, StaleCommit, UnansweredCommit
 from streams.transport.cutting import LostPosition

@@ -307,6 +307,11 @@ class Producer(base.Producer):
         self.loop.call_soon(lambda: None if sent.done() else sent.set_result(metadata))
         return sent
 
+    async def deliver(self, topic: str, records: Iterable[tuple[bytes, bytes, Any]]) -> None:
+        """Append records of keys, one after another, and wait for each: none lies there without those before it."""
+        for key, value, headers in records:
+            await (await self.send(topic, key, value, None, None, headers))
+
     async def send_and_wait(
         self,
         topic: str,

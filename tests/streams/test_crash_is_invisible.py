@@ -56,7 +56,7 @@ class Scene:
         self.broker = Broker.named(f"crash-{next(_names)}")
         overrides = {"streams.partitions": PARTITIONS, "streams.enabled": (self.stream,), "checkpoint.interval": 0.02, **self.more}
         self.settings = load(None, overrides=overrides, environment={})
-        create_topics(self.broker.create_topic, self.settings, [self.stream])
+        create_topics(self.broker.create_topic, self.settings, self.settings.streams.enabled)
         for batch in read(self.stream, self.file, self.settings):
             self.records += [batch.record(place) for place in range(len(batch))]
 
