@@ -26,7 +26,7 @@ GO := $(shell command -v go || ls /usr/local/go/bin/go 2>/dev/null)
 HELM_MODULE := helm.sh/helm/v3/cmd/helm@v3.18.4
 COMPOSE_MODULE := github.com/compose-spec/compose-go/v2/cmd@v2.16.2
 
-.PHONY: deploy-tools deploy-check help install demo dashboards test test-slow papers bench check format clean
+.PHONY: deploy-tools deploy-check help install demo dashboards test test-slow fuzz papers bench check format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -59,6 +59,9 @@ dashboards: install ## write Grafana's dashboards from their code, and ask each 
 
 test-slow: install ## the slow ones: theorems, the papers' tables, soaks
 	@.venv/bin/python -m pytest -q -m slow -n auto --dist loadfile $(ARGS)
+
+fuzz: install ## every decoder, fed with damaged inputs (ARGS="--minutes 60")
+	@.venv/bin/python -m tests.fuzz $(ARGS)
 
 $(PAPERS): $(STAMP)
 	@echo "Installing what the papers are measured against …"
