@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
+import urllib.request
 
 import msgspec
 import pytest
@@ -93,5 +95,37 @@ def test_one_worker_three_and_two_while_a_stream_flows(kafka):
             assert max(joined, killed, stopped) < STANDS
             for number in range(PARTITIONS):
                 assert judged(environment, number) == list(range(reached[number]))
+        finally:
+            fleet.end()
+
+
+def restores(environment):
+    """How many partitions the first worker has restored."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{environment['NILOMETER_METRICS__PORT']}/metrics", timeout=20) as answer:
+        (count,) = re.findall(r'^nilometer_restore_seconds_count\{stream="errors"\} (\S+)$', answer.read().decode(), re.MULTILINE)
+    return float(count)
+
+
+def test_a_worker_restores_no_partition_that_stays_with_it(kafka):
+    with installation(kafka, "errors", NILOMETER_CHECKPOINT__INTERVAL="1") as environment:
+        here("topics", "create", **environment)
+        fleet = Fleet(environment)
+        try:
+            fleet.start()
+            with fed(environment):
+                fleet.moved()
+                alone = restores(environment)
+                fleet.start()
+                fleet.wait_members(2)
+                fleet.moved()
+                shared = restores(environment)
+                second = fleet.workers.pop()
+                second.send_signal(signal.SIGTERM)
+                second.communicate(timeout=120)
+                fleet.wait_members(1)
+                fleet.moved()
+                again = restores(environment)
+            print(f"restored: {alone:.0f} alone, {shared:.0f} when one of them went to another, {again:.0f} when it came back")
+            assert (alone, shared, again) == (PARTITIONS, PARTITIONS, PARTITIONS + 1)
         finally:
             fleet.end()
