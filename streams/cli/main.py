@@ -105,6 +105,10 @@ def main(arguments: list[str] | None = None) -> None:
         mistakes += error.mistakes
     except UserError as error:
         mistakes += str(error).splitlines()
+    except UnicodeEncodeError as error:
+        if not (isinstance(error.object, str) and any(error.object in given for given in (sys.argv if arguments is None else arguments))):
+            raise
+        mistakes.append(f"{error.object!a}: wanted UTF-8 text")
     except OSError as error:
         if error.filename is None:
             raise

@@ -21,7 +21,7 @@ RETRY_SECONDS = 3.0  # between two attempts to reach a broker that is down at th
 
 
 def relay(config: ConfigFile = None, streams: Streams = None) -> None:
-    """Forward alerts to Alertmanager and webhooks ([relay] in the configuration); SIGTERM and Ctrl-C end it in order.
+    """Forward alerts to Alertmanager and webhooks (section relay of the configuration); SIGTERM and Ctrl-C end it in order.
 
     It commits what has been delivered: killed at any moment, it loses nothing. Several of them share the topics' partitions. Exit code 1
     after a failure: start it again.

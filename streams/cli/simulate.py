@@ -36,7 +36,7 @@ def sensors(
     period: Annotated[int, typer.Option(min=2, help="Readings of the normal period.")] = 100,
     config: ConfigFile = None,
 ) -> None:
-    """Sines on a random walk with stretches of another frequency: SRW-[anomalies]-[noise]-[length] of the NorM paper."""
+    """Sines on a random walk with stretches of another frequency: SRW of the NorM paper."""
     from streams.simulators.sensors import simulate_sensors
 
     _deliver(

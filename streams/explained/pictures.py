@@ -116,7 +116,8 @@ def _card(data: Json, evidence: Json) -> list[Picture]:
         "gap": _gap(evidence),
     }
     surprises = [(name, text, float(features[f"surprise_{name}"])) for name, text in said.items()]
-    shown.append(Weights(f"How unusual, −log of the chance of each (together {plain(float(evidence['unusualness']))})", surprises))
+    together = plain(float(evidence["unusualness"]))
+    shown.append(Weights(f"How unusual, −log of the chance of each (together {together}, the gap's beyond once in a hundred)", surprises))
     return shown
 
 

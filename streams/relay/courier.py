@@ -103,13 +103,15 @@ class Courier(ABC):
     def hear(self, record: Record) -> tuple[Heard, Alert | None, Story | None]:
         """Take a record in. What is no alert is buried; what is sent once more of a dead letter concerns its destination alone."""
         meant = dict(record.headers).get(LETTER_FOR)
+        if meant is not None and meant != self.name.encode():  # not ours to judge, nor to bury
+            return Heard.REPEAT, None, None
         try:
             alert = read(record)
         except ValueError as problem:
             self.bury(record, str(problem))
             return Heard.REPEAT, None, None
         if meant is not None:
-            return (Heard.NEWS if meant == self.name.encode() else Heard.REPEAT), alert, None
+            return Heard.NEWS, alert, None
         heard, story = self.ledger.hear(record, alert)
         if heard is Heard.REPEAT:
             self.metrics.repeated.labels(self.name).inc()

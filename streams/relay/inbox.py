@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from config.settings import Settings
-from streams import topics
+from streams import logs, topics
 from streams.dead_letters import LETTER_FOR, DeadLetter
 from streams.transport.log import Record
 
@@ -111,6 +111,8 @@ class KafkaInbox:
                 offset = end
                 self._settle({tp: OffsetAndMetadata(offset, "", -1)})
             elif not first <= offset <= end:  # retention was faster, or the topic has been made anew: nothing in it has been dealt with
+                if offset < first:
+                    logs.say(f"{tp.topic}/{tp.partition}: {first - offset:,} records from {offset} on are gone before they were delivered")
                 offset = first
             self._consumer.seek(tp, offset)
             self._committed[tp.topic.removeprefix(self._prefix), tp.partition] = offset

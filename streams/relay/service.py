@@ -21,7 +21,6 @@ from streams.relay.webhook import Webhook
 
 AGAIN_SECONDS = 3.0  # after a failure of Kafka's
 STOP_SECONDS = 30.0  # that a thread has to come to an end
-FIRST_READ_SECONDS = 60.0  # that suppressions may take to be read at the start
 
 Make = Callable[[Inbox], Courier]
 

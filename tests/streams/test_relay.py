@@ -127,6 +127,16 @@ def test_after_too_many_tries_an_alert_is_a_dead_letter_that_can_be_sent_once_mo
         assert len(receiver.ids) == len(SAID)
 
 
+def test_what_is_no_alert_and_is_sent_once_more_comes_back_from_the_destination_that_refused_it_alone():
+    with Receiver() as receiver:
+        world, topics = World(), Topics()
+        topics.put(("alerts.cards", 0), b"none")
+        topics.put(("alerts.cards", 0), b"none", headers=[(LETTER_FOR, b"another")])
+        topics.put(("alerts.cards", 0), b"none", headers=[(LETTER_FOR, NAME.encode())])
+        world.deliver(to(receiver.url), topics)
+        assert [letter.offset for letter, _ in topics.letters] == [0, 2]
+
+
 def test_nobody_listens_and_the_relay_is_stopped_meanwhile_nothing_is_committed():
     with Receiver() as receiver:
         gone = receiver.url

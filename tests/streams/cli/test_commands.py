@@ -53,6 +53,7 @@ def test_help_names_every_command():
         (["backtest", "sensors", "{folder}/none.csv", "--out", "{folder}/out"], "does not exist (see nilometer backtest --help)"),
         (["backtest", "sensorz", "{folder}/good.csv", "--out", "{folder}/out"], "'sensorz' is not one of"),
         (["backtest", "sensors", "{folder}/good.csv"], "Missing option '--out'"),
+        (["state", "erase", "cards", "\udcff", "--yes"], "'\\udcff': wanted UTF-8 text"),
         (["backtest", "sensors", "{folder}/bad.parquet", "--out", "{folder}/out"], "is no Parquet file"),
         (["backtest", "sensors", "{folder}/label.csv", "--out", "{folder}/out"], "label = 'yes' in row 0: wanted 0 or 1"),
         (
