@@ -52,6 +52,10 @@ class Scene:
         self.workers.append(pipeline)
         return pipeline
 
+    def sought(self, fault: Fault | None) -> bool:
+        """Whether an undisturbed start is over with its last call: a partition is held a moment before it is sought."""
+        return fault is not None or any(operation == "seek" for operation, _ in self.calls["start"])
+
     async def feed(self):
         for number in range(PARTITIONS):
             for _ in range(3):
@@ -74,7 +78,7 @@ class Scene:
                 line.faults.append(fault)
             if each == "start":
                 starting = asyncio.ensure_future(first.app.start())
-                await self.moves(first, lambda: len(first.watchers["errors"].partitions) == PARTITIONS)
+                await self.moves(first, lambda: len(first.watchers["errors"].partitions) == PARTITIONS and self.sought(fault))
             elif each == "checkpoint":
                 await self.feed()
                 await self.moves(first, self.done)
