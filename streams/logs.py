@@ -20,6 +20,7 @@ from config.settings import Settings
 from streams.privacy import masked
 
 SAME_LINE_SECONDS = 10.0  # a line is logged no more often: a broker that is away brings dozens a second
+MOST_LINES = 1_000  # remembered; beyond, those that may pass again are forgotten
 OWN = logging.getLogger("nilometer")  # what a command says to whoever watches it; never left out
 CHATTY = ("faust", "mode", "aiokafka")  # their warnings are enough, but for whoever asks for all
 STRUCK_OUT = "(not shown)"
@@ -109,6 +110,8 @@ class Seldom(logging.Filter):
         now, line = time.monotonic(), (record.name, words, getattr(record, "stream", None), getattr(record, "partition", None))
         if now - self._last.get(line, -SAME_LINE_SECONDS) < SAME_LINE_SECONDS:
             return False
+        if len(self._last) >= MOST_LINES:  # what is remembered for nothing, by now
+            self._last = {each: at for each, at in self._last.items() if now - at < SAME_LINE_SECONDS}
         self._last[line] = now
         return True
 
