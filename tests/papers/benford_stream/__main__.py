@@ -162,9 +162,7 @@ def costs() -> tuple[list[str], dict[str, bool]]:
 def main() -> int:
     """Print the tables; return 1 if a bar is missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.papers.benford_stream", description=__doc__)
-    parser.add_argument(
-        "what", nargs="?", choices=["all", "cost", "threshold"], default="all", help="only one of them"
-    )
+    parser.add_argument("what", nargs="?", choices=["all", "cost", "threshold"], default="all", help="only one of them")
     parser.add_argument("--employees", type=int, default=400, metavar="N", help="employees a row (400)")
     parser.add_argument("--repeats", type=int, default=20, metavar="N", help="repeats of the discoveries (20)")
     parser.add_argument("--write", action="store_true", help="write the tables to README.md beside this command")
