@@ -36,6 +36,8 @@ def status(config: ConfigFile = None, streams: Streams = None) -> None:
         typer.echo(f"topics: {len(there) - len(missing)} of {len(there)} are there")
         for topic in missing:
             typer.echo(f"  missing: {topic}")
+        if missing:
+            typer.echo("  make them: nilometer topics create")
         group = f"{settings.kafka.prefix}nilometer"
         committed = brokers.patiently(lambda: client.list_group_offsets(group)).get(group, {})
         for name in settings.streams.enabled:
