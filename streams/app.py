@@ -27,23 +27,23 @@ from streams.agents.population import keep_population
 from streams.agents.trainer import fetching, keep_models, keep_training
 from streams.agents.watch import Unsent, Watcher
 from streams.alerts import Audit
-from streams.checkpoints import Checkpoints
-from streams.cut_log import CutLog
 from streams.definitions import Definition
-from streams.lease import Lease
-from streams.measuring import keep_measuring
-from streams.metrics import Metrics
-from streams.pace import Pace
-from streams.parked import Cause, Dead, Parked
+from streams.durable.checkpoints import Checkpoints
+from streams.durable.cut_log import CutLog
+from streams.durable.lease import Lease
+from streams.durable.pace import Pace
+from streams.durable.parked import Cause, Dead, Parked
+from streams.durable.references import Records
+from streams.durable.tenure import Tenure
+from streams.durable.tenures import Notes, Tenures
 from streams.partition import signature_text
-from streams.references import Records
-from streams.tenure import Tenure
-from streams.tenures import Notes, Tenures
+from streams.telemetry.measuring import keep_measuring
+from streams.telemetry.metrics import Metrics
+from streams.telemetry.watch_list import WatchList
 from streams.transport.cutting import LostPosition
 from streams.transport.log import Record
 from streams.transport.tail import Logs, values
 from streams.undelivered import Undelivered
-from streams.watch_list import WatchList
 from streams.watchdog import LOOK, Deaf, Progress, Standing, Watchdog, more_to_do
 
 if TYPE_CHECKING:  # Faust is heavy, and a backtest does without it
@@ -69,7 +69,7 @@ def definition(stream: str, settings: Settings) -> Definition:
     made = _DEFINE[stream](settings)
     if settings.kafka.value_format == "json":
         return made
-    from streams import avro
+    from streams.decoding import avro
 
     return avro.reading(made, settings)
 
@@ -251,7 +251,7 @@ def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs, pace: P
     source, metrics = prefix + topics.source(stream.name), watcher.metrics
     from faust.types import TP
 
-    from streams.member_store import MemberStore
+    from streams.durable.member_store import MemberStore
 
     states, log = MemberStore(app, logs, lambda: app.bulk_producer), MemberStore(app, logs, lambda: app.producer)
 

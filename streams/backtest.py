@@ -25,10 +25,10 @@ from streams.agents.limits import AT_ONCE
 from streams.agents.pending import Pending, Waiting
 from streams.agents.population import HOUR, merged
 from streams.cuts import Cut
+from streams.decoding.tabular import TableBatch
 from streams.definitions import Definition
 from streams.model_files import FileTraining, ModelFile
 from streams.partition import Origins, Outcome, Partition, Report, run
-from streams.tabular import TableBatch
 from streams.transport.broker import partition_of_key
 
 WRITTEN = ("scores.parquet", "alerts.jsonl", "cuts.jsonl", model_files.NAME, "report.json", "employees.parquet")

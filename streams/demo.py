@@ -22,10 +22,10 @@ import numpy as np
 
 from config.settings import Settings
 from streams import topics
+from streams.decoding.times import written
 from streams.simulators.cards import simulate_cards
 from streams.simulators.postings import census_postings, simulate_postings
 from streams.simulators.sensors import simulate_sensors
-from streams.times import written
 from streams.transport.broker import Broker
 
 TAXI = Path(__file__).parent / "samples" / "nyc_taxi.csv"

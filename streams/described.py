@@ -1,4 +1,4 @@
-"""What is kept of one key, in words and numbers, from the frozen state of that key alone (`streams.by_key.cut_out`)."""
+"""What is kept of one key, in words and numbers, from the frozen state of that key alone (`streams.savepoints.by_key.cut_out`)."""
 
 from __future__ import annotations
 

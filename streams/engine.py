@@ -17,7 +17,7 @@ from faust.types import TP, AgentT, TopicT
 from faust.types.transports import ProducerT
 from mode import OneForOneSupervisor, ServiceT
 
-from streams.logs import CHATTY
+from streams.telemetry.logs import CHATTY
 from streams.transport import kafka, memory  # noqa: F401  # make `kafka://` and `memory://` known to Faust
 from streams.transport.chunked import ChunkedConsumer, ChunkedTopics, ChunkSchema
 from streams.transport.cutting import ChunkLimits

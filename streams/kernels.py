@@ -20,8 +20,8 @@ def compile_kernels(stream: str) -> None:
     from config.load import load
     from detectors.protocol import Columns
     from state.keys import PackedKeys
-    from streams import joined
     from streams.app import definition
+    from streams.decoding import joined
     from streams.partition import Origins, run
 
     joined.warm()

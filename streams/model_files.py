@@ -15,7 +15,7 @@ import msgspec
 from streams import topics
 from streams.agents.labels import identities, of_file
 from streams.agents.population import HOUR
-from streams.references import NoSuchRecord, Records, as_reference, digest
+from streams.durable.references import NoSuchRecord, Records, as_reference, digest
 from streams.training import Ripening, Rows, Trainer
 
 NAME = "models.jsonl"

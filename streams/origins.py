@@ -13,8 +13,8 @@ import numpy as np
 
 from detectors.protocol import Ints
 from streams import topics
+from streams.decoding.refusals import Refusals, shown
 from streams.partition import Coordinates, Origins
-from streams.refusals import Refusals, shown
 from streams.transport.chunk import Chunk, no_headers
 
 HEADER = "nilometer-origin"

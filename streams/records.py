@@ -1,7 +1,7 @@
 """JSON records to columns: a chunk in, a detector's columns, where each event came from, and dead letters out. Pure functions.
 
 All values of a chunk are decoded by one typed decoder and checked in columns. A record that the decoder refuses is read again,
-slowly and field by field (`streams.careful`), which either finds it sound after all (a frame with some bad readings) or says in
+slowly and field by field (`streams.decoding.careful`), which either finds it sound after all (a frame with some bad readings) or says in
 a sentence what is wrong. Unknown fields are passed over; of a field that stands twice the last counts; null is "not given".
 
 ============  =====================================================================================================
@@ -31,11 +31,12 @@ from msgspec import UNSET
 from config.settings import Settings
 from detectors.protocol import Columns, Ints
 from state.keys import PackedKeys
-from streams import amounts, fields, joined, origins, times
+from streams import origins
 from streams.dead_letters import DeadLetter
+from streams.decoding import amounts, fields, joined, times
+from streams.decoding.record_types import CardRecord, ErrorRecord, PostingRecord, SensorRecord
+from streams.decoding.refusals import Refusals, Refused, shown
 from streams.partition import Origins
-from streams.record_types import CardRecord, ErrorRecord, PostingRecord, SensorRecord
-from streams.refusals import Refusals, Refused, shown
 from streams.transport.chunk import NULL, Chunk
 
 LONGEST_STEP = 86_400.0  # seconds between two readings of a frame
@@ -164,7 +165,7 @@ def _parse(chunk: Chunk, kind: type[Any], settings: Settings) -> tuple[list[Any]
             return whole, np.arange(len(whole)), []
         except (msgspec.MsgspecError, TypeError, RecursionError, UnicodeDecodeError):
             pass  # one of them at least is bad: which, is found below
-    from streams import careful
+    from streams.decoding import careful
 
     found: list[Any] = []
     rows: list[int] = []

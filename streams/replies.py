@@ -17,9 +17,9 @@ import msgspec
 
 from detectors.protocol import REASONS, ROW, Detector
 from detectors.wording import instant
+from streams.decoding.refusals import shown
 from streams.partition import Outcome
 from streams.records import Decoded
-from streams.refusals import shown
 from streams.transport.chunk import Chunk, no_headers
 
 REPLY_TO, CORRELATION = "nilometer-reply-to", "nilometer-correlation-id"

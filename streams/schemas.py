@@ -19,11 +19,11 @@ from streams import topics
 from streams.agents.labels import CardLabel
 from streams.agents.limits import EmployeeLimits
 from streams.agents.verdicts import AlertLabel
-from streams.cut_log import Adoption, Begin
-from streams.fields import LARGEST_VALUE, LONGEST_ID, PART_NAMES, SEPARATOR
-from streams.record_types import CardRecord, ErrorRecord, PostingRecord, SensorRecord
+from streams.decoding.fields import LARGEST_VALUE, LONGEST_ID, PART_NAMES, SEPARATOR
+from streams.decoding.record_types import CardRecord, ErrorRecord, PostingRecord, SensorRecord
+from streams.decoding.times import END_OF_TIME
+from streams.durable.cut_log import Adoption, Begin
 from streams.records import LONGEST_STEP
-from streams.times import END_OF_TIME
 
 Schema = dict[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from streams.metrics import Metrics
+from streams.telemetry.metrics import Metrics
 
 logger = logging.getLogger("streams.undelivered")
 PAUSE = 10.0  # seconds between two lines about one topic

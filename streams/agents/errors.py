@@ -6,8 +6,8 @@ from config.settings import Settings
 from detectors.hardness.detector import HardnessDetector
 from detectors.hardness.explain import EXACT, TRACKING
 from streams.alerts import Promise
+from streams.decoding.fields import parts_of_key
 from streams.definitions import Definition
-from streams.fields import parts_of_key
 from streams.records import decode_errors
 
 

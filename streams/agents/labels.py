@@ -17,10 +17,10 @@ from numba import njit
 from detectors.protocol import Ints
 from state.draws import GOLDEN, mix
 from state.keys import PackedKeys
-from streams import times
 from streams.agents.population import HOUR
-from streams.fields import hashes
-from streams.times import Moment
+from streams.decoding import times
+from streams.decoding.fields import hashes
+from streams.decoding.times import Moment
 
 
 class CardLabel(msgspec.Struct):

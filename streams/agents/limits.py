@@ -15,10 +15,10 @@ from typing import Any, Literal
 import msgspec
 
 from detectors.wording import instant
-from streams import amounts, times
 from streams.agents.pending import Waiting
-from streams.refusals import Refused
-from streams.times import Moment
+from streams.decoding import amounts, times
+from streams.decoding.refusals import Refused
+from streams.decoding.times import Moment
 from streams.transport.log import Record
 
 AT_ONCE = 5_000  # limits in one cut: some hundred kilobytes

@@ -27,7 +27,7 @@ from detectors.protocol import Floats
 from streams.agents import labels
 from streams.agents.population import HOUR
 from streams.dead_letters import DeadLetter
-from streams.references import Records
+from streams.durable.references import Records
 from streams.training import Rows, Trainer
 from streams.transport.log import Record
 from streams.transport.tail import Logs

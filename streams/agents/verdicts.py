@@ -12,9 +12,9 @@ from typing import Literal
 import msgspec
 
 from detectors.wording import instant
-from streams import times
 from streams.agents.pending import Waiting
-from streams.times import Moment
+from streams.decoding import times
+from streams.decoding.times import Moment
 from streams.transport.log import Record
 
 

@@ -23,15 +23,15 @@ from streams.agents.offers import Offers
 from streams.agents.population import HOUR
 from streams.dead_letters import DeadLetter
 from streams.definitions import Definition
-from streams.metrics import Metrics
-from streams.parked import Dead, Parked
+from streams.durable.parked import Dead, Parked
+from streams.durable.tenure import Tenure
 from streams.partition import Origins, Outcome, Partition
 from streams.records import Decoded
-from streams.series import observe
-from streams.tenure import Tenure
+from streams.telemetry.metrics import Metrics
+from streams.telemetry.series import observe
+from streams.telemetry.watch_list import WatchList
 from streams.transport.chunk import Chunk
 from streams.transport.cutting import from_position, split_at
-from streams.watch_list import WatchList
 
 logger = logging.getLogger("streams.agents.watch")
 UNDELIVERED = 10_000  # outputs that may be under way before a partition waits for the oldest

@@ -105,7 +105,7 @@ def _feed(test: Backtest, stream: str, file: Path, settings: Any) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from streams.tabular import count_rows, read
+    from streams.decoding.tabular import count_rows, read
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -12,8 +12,8 @@ from streams.errors import UserError
 
 if TYPE_CHECKING:
     from config.settings import Settings
-    from streams.cut_log import Generation
-    from streams.store import Place
+    from streams.durable.cut_log import Generation
+    from streams.durable.store import Place
 
 
 def group_of(settings: Settings) -> str:
@@ -67,8 +67,8 @@ def reset(client: Any, consumer: Any, settings: Settings, stream: str, partition
 
     from streams import topics
     from streams.app import definition
-    from streams.cold_start import checkpoint
-    from streams.manifest import CutPosition, Names
+    from streams.durable.manifest import CutPosition, Names
+    from streams.savepoints.cold_start import checkpoint
 
     prefix = settings.kafka.prefix
     source = TopicPartition(prefix + topics.source(stream), partition)
@@ -92,10 +92,10 @@ def keep(client: Any, consumer: Any, settings: Settings, stream: str, partition:
 
     from streams import topics
     from streams.cli import brokers, reading
-    from streams.cold_start import latest
-    from streams.manifest import Shelf
-    from streams.parked import Parked
-    from streams.store import Stored
+    from streams.durable.manifest import Shelf
+    from streams.durable.parked import Parked
+    from streams.durable.store import Stored
+    from streams.savepoints.cold_start import latest
 
     prefix, group = settings.kafka.prefix, group_of(settings)
     source, shelves = TopicPartition(prefix + topics.source(stream), partition), prefix + topics.checkpoints(stream)
@@ -120,8 +120,8 @@ def _begin(consumer: Any, settings: Settings, stream: str, source: Any, *, keeps
     """A new epoch in the cut log, and the offset of its record."""
     from streams import topics
     from streams.cli import reading
-    from streams.cold_start import in_force, next_epoch
-    from streams.cut_log import Begin, encode
+    from streams.durable.cut_log import Begin, encode
+    from streams.savepoints.cold_start import in_force, next_epoch
 
     cuts, partition = settings.kafka.prefix + topics.cuts(stream), source.partition
 

@@ -46,7 +46,7 @@ def demo(
     words = "compiling the kernels (a quarter of a minute the first time, then they are on disk)"
     with console.status(words) as status, compiling(settings.streams.enabled, digests) as finished:
         from streams.app import Pipeline  # noqa: F401  # the heavy imports happen here, meanwhile
-        from streams.metrics import Metrics
+        from streams.telemetry.metrics import Metrics
 
         for name in finished:
             status.update(f"compiled the kernels of {name}")
@@ -62,7 +62,7 @@ async def _run(settings: Settings, metrics: Any, seconds: float, console: Consol
     from streams.app import assemble
     from streams.demo import produce
     from streams.engine import running
-    from streams.health import HealthServer, PortError
+    from streams.telemetry.health import HealthServer, PortError
     from streams.topic_settings import wanted_topics
     from streams.transport.broker import Broker
     from streams.transport.tail import MemoryLogs

@@ -12,7 +12,7 @@ from streams.errors import UserError
 
 if TYPE_CHECKING:
     from streams.definitions import Definition
-    from streams.exports import Current
+    from streams.savepoints.exports import Current
 
 
 def inspect(
@@ -29,9 +29,9 @@ def inspect(
     settings = settings_of(config)
     import msgspec
 
-    from streams import exports
     from streams.app import definition
     from streams.cli import brokers, outside
+    from streams.savepoints import exports
     from streams.transport.broker import partition_of_key
 
     places, what = exports.Places(stream, settings.kafka.prefix), definition(stream, settings)
@@ -58,8 +58,8 @@ def seen(stream: Definition, number: int, current: Current, key: str) -> list[di
         The state is of other settings, or of a newer build.
     """
     from state import snapshot
-    from streams.by_key import cut_out, lengths
     from streams.described import DESCRIBE, episodes_of
+    from streams.savepoints.by_key import cut_out, lengths
 
     part = stream.partition(number)
     try:

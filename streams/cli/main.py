@@ -15,7 +15,6 @@ from typing import Annotated, Any
 import typer
 
 from config.load import ConfigError
-from streams import logs
 from streams.cli import config, dead_letters, simulate, state, topics
 from streams.cli.backtest import backtest
 from streams.cli.demo import demo
@@ -29,6 +28,7 @@ from streams.cli.status import status
 from streams.cli.suppress import suppress
 from streams.cli.worker import worker
 from streams.errors import UserError
+from streams.telemetry import logs
 
 UsageError: Any = typer.BadParameter.__base__  # typer brings its own click and does not name this one
 OURS = ("streams", "detectors", "state", "config")

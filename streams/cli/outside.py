@@ -1,4 +1,4 @@
-"""A store (`streams.store`) for commands: kafka-python, outside the group, whose positions it sets while nobody is in it."""
+"""A store (`streams.durable.store`) for commands: kafka-python, outside the group, whose positions it sets while nobody is in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streams.errors import UserError
 
 if TYPE_CHECKING:
     from config.settings import Settings
-    from streams.store import Committed, Contents, Place
+    from streams.durable.store import Committed, Contents, Place
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class OutsideStore:
         from kafka import TopicPartition
 
         from streams.cli import reading
-        from streams.store import Contents, Stored
+        from streams.durable.store import Contents, Stored
 
         tp = TopicPartition(*place)
         begin, end = self.consumer.beginning_offsets([tp])[tp], self.consumer.end_offsets([tp])[tp]
@@ -76,7 +76,7 @@ class OutsideStore:
 
         from streams.cli import brokers
         from streams.cli.cold import group_of
-        from streams.store import Committed
+        from streams.durable.store import Committed
 
         group = group_of(self.settings)
         found = brokers.patiently(lambda: self.client.list_group_offsets(group)).get(group, {}).get(TopicPartition(*place))

@@ -14,8 +14,8 @@ from streams.errors import UserError
 if TYPE_CHECKING:
     from config.settings import Settings
     from streams.definitions import Definition
+    from streams.durable.store import Place
     from streams.reconciliation import Account
-    from streams.store import Place
     from streams.transport.kafka_logs import KafkaLogs
 
 COLUMNS = ("partition", "from", "to", "came in", "judged", "warming up", "late", "repeated", "not judged", "dead letters", "difference")
@@ -124,9 +124,9 @@ async def _accounts(settings: Settings, definitions: dict[str, Definition], ther
 
 async def _account(logs: KafkaLogs, stream: Definition, source: Place, shelves: str, commit: Any) -> Account:
     """An account with what the last checkpoint says, and nothing counted yet."""
-    from streams.manifest import Shelf
+    from streams.durable.manifest import Shelf
+    from streams.durable.store import Stored
     from streams.reconciliation import Account
-    from streams.store import Stored
 
     there = await logs.read_to_end(shelves, source[1])
     shelf = Shelf(Stored(record.offset, record.key, record.value) for record in there.records)

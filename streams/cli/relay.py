@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from streams import logs
 from streams.cli.options import ConfigFile, settings_of
 from streams.cli.topics import Streams, enabled
 from streams.errors import UserError
-from streams.logs import say
+from streams.telemetry import logs
+from streams.telemetry.logs import say
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -30,8 +30,8 @@ def relay(config: ConfigFile = None, streams: Streams = None) -> None:
     if not settings.relay.alertmanagers and not settings.relay.webhooks:
         raise UserError("nowhere to go: set relay.alertmanagers or relay.webhooks (NILOMETER_RELAY__ALERTMANAGERS=http://host:9093)")
     logs.set_up(settings)
-    from streams.health import HealthServer, PortError
     from streams.relay.service import Service
+    from streams.telemetry.health import HealthServer, PortError
 
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):

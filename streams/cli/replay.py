@@ -15,7 +15,7 @@ from streams.errors import UserError
 
 if TYPE_CHECKING:
     from config.settings import Settings
-    from streams.layouts import TableBatch
+    from streams.decoding.layouts import TableBatch
 
 Speed = Annotated[
     float | None, typer.Option("--speed", min=0, help="Event time over time: 1 as it happened, 3600 an hour a second. Without: flat out.")
@@ -72,7 +72,7 @@ def _send(stream: str, file: Path, settings: Settings, topic: str, speed: float 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from streams.cli import brokers
-    from streams.tabular import count_rows, read
+    from streams.decoding.tabular import count_rows, read
 
     with brokers.admin(settings) as client:  # a producer would wait for the topic
         if brokers.partitions_of(client, {topic: None})[topic] is None:
@@ -132,7 +132,7 @@ def _labels(batch: TableBatch, at: dict[int, int], delay: int) -> dict[int, byte
     """Label records by the place of their transaction."""
     import msgspec
 
-    from streams.times import written
+    from streams.decoding.times import written
 
     if batch.label is None:
         raise UserError("the file has no column label")

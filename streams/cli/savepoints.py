@@ -15,8 +15,8 @@ from streams.cli.options import ConfigFile, StreamName, known, settings_of
 from streams.errors import UserError
 
 if TYPE_CHECKING:
-    from streams.manifest import Manifest
-    from streams.savepoint import Part
+    from streams.durable.manifest import Manifest
+    from streams.savepoints.savepoint import Part
 
 SavepointFile = Annotated[Path, typer.Argument(metavar="FILE", help="A savepoint.", show_default=False, exists=True, dir_okay=False)]
 OutFile = Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write it.", show_default=False, dir_okay=False)]
@@ -29,9 +29,10 @@ def export(stream: StreamName, out: OutFile, config: ConfigFile = None) -> None:
     """
     known(stream)
     settings = settings_of(config)
-    from streams import exports, savepoint, topics
+    from streams import topics
     from streams.app import build
     from streams.cli import brokers, outside
+    from streams.savepoints import exports, savepoint
 
     places = exports.Places(stream, settings.kafka.prefix)
     with outside.store(settings) as store, tempfile.TemporaryFile(dir=out.resolve().parent) as bodies:
@@ -66,9 +67,9 @@ def import_(
     """
     known(stream)
     settings = settings_of(config)
-    from streams import exports, savepoint
     from streams.app import definition
     from streams.cli import brokers, cold, outside
+    from streams.savepoints import exports, savepoint
 
     about = savepoint.read(file)
     places, what = exports.Places(stream, settings.kafka.prefix), definition(stream, settings)
@@ -108,9 +109,9 @@ def repartition(
     known(stream)
     settings = settings_of(config)
     from state.snapshot import SnapshotError
-    from streams import exports, savepoint
     from streams.app import definition
-    from streams.repartition import SHARED_OUT, placed, repartitioned
+    from streams.savepoints import exports, savepoint
+    from streams.savepoints.repartition import SHARED_OUT, placed, repartitioned
 
     about, what = savepoint.read(file), definition(stream, settings)
     exports.refuse_other(about, what, about.partitions)

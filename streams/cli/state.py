@@ -31,11 +31,11 @@ def cuts(
     settings = settings_of(config)
     from streams import model_files
     from streams.cli import brokers, reading
-    from streams.cold_start import since_reset
-    from streams.cut_log import counting
     from streams.cuts import dump
-    from streams.parked import Parked
-    from streams.references import as_reference
+    from streams.durable.cut_log import counting
+    from streams.durable.parked import Parked
+    from streams.durable.references import as_reference
+    from streams.savepoints.cold_start import since_reset
 
     known(stream)
     from streams import topics

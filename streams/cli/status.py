@@ -78,7 +78,7 @@ def made_at(consumer: Any, topic: str, partition: int, name: str) -> float | Non
     from kafka import TopicPartition
 
     from streams.cli import reading
-    from streams.manifest import MANIFEST, chunk_key
+    from streams.durable.manifest import MANIFEST, chunk_key
 
     tp, key, window = TopicPartition(topic, partition), chunk_key(name, MANIFEST), WINDOW
     begin, end = consumer.beginning_offsets([tp])[tp], consumer.end_offsets([tp])[tp]

@@ -10,16 +10,16 @@ import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
-from streams import logs
 from streams.cli.options import ConfigFile, settings_of
 from streams.cli.topics import Streams, enabled
 from streams.errors import UserError
-from streams.logs import say
+from streams.telemetry import logs
+from streams.telemetry.logs import say
 
 if TYPE_CHECKING:
     from config.settings import Settings
     from streams.app import Pipeline
-    from streams.metrics import Metrics
+    from streams.telemetry.metrics import Metrics
     from streams.transport.kafka_logs import KafkaLogs
 
 RETRY_SECONDS = 3.0  # between two attempts to reach a broker that is down at the start
@@ -40,7 +40,7 @@ def worker(config: ConfigFile = None, streams: Streams = None) -> None:
     digests: dict[str, str] = {}
     with compiling(settings.streams.enabled, digests) as finished:
         from streams.app import Pipeline  # noqa: F401  # the heavy imports happen here, meanwhile
-        from streams.metrics import Metrics
+        from streams.telemetry.metrics import Metrics
 
         for _ in finished:
             pass
@@ -52,8 +52,8 @@ def worker(config: ConfigFile = None, streams: Streams = None) -> None:
 async def _run(settings: Settings, metrics: Metrics) -> None:
     from streams.app import assemble
     from streams.engine import running
-    from streams.health import HealthServer, PortError
     from streams.notices import notices
+    from streams.telemetry.health import HealthServer, PortError
     from streams.transport.kafka import url
 
     stop = asyncio.Event()

@@ -16,11 +16,11 @@ from typing import Any
 import msgspec
 
 from config.settings import Log
-from streams.privacy import masked
 from streams.relay.alert import Alert
 from streams.relay.courier import Around, Courier, after, headers_of
 from streams.relay.inbox import Inbox
 from streams.relay.ledger import Heard, Story
+from streams.telemetry.privacy import masked
 from streams.transport.log import Record
 
 PATH = "/api/v2/alerts"

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.settings import Relay
-from streams import logs
 from streams.dead_letters import LETTER_FOR, DeadLetter
 from streams.relay.alert import UNTIL_HEARD, Alert, read
 from streams.relay.inbox import Inbox, Reassigned
 from streams.relay.ledger import Heard, Ledger, Quiet, Story
 from streams.relay.metrics import RelayMetrics
 from streams.relay.post import Answer, post
+from streams.telemetry import logs
 from streams.transport.log import Record
 
 Send = Callable[[str, bytes, Mapping[str, str], float], Answer]

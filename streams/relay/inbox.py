@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from config.settings import Settings
-from streams import logs, topics
+from streams import topics
 from streams.dead_letters import LETTER_FOR, DeadLetter
+from streams.telemetry import logs
 from streams.transport.log import Record
 
 Place = tuple[str, int]  # topic and partition

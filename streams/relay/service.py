@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from config.settings import Settings
-from streams import logs, topics
+from streams import topics
 from streams.errors import UserError
 from streams.relay.alertmanager import Alertmanager
 from streams.relay.courier import Around, Courier
@@ -18,6 +18,7 @@ from streams.relay.inbox import Inbox, KafkaInbox
 from streams.relay.metrics import RelayMetrics
 from streams.relay.quiet import Quiet, Suppressions
 from streams.relay.webhook import Webhook
+from streams.telemetry import logs
 
 AGAIN_SECONDS = 3.0  # after a failure of Kafka's
 STOP_SECONDS = 30.0  # that a thread has to come to an end

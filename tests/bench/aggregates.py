@@ -26,7 +26,7 @@ from state import snapshot
 from state.keys import PackedKeys
 from state.tiles import CELL, TILE, TiledWindows, add_to_tile, advance_tiles, known, make_tile_room, read_tiles, remember
 from state.window import WORDS, SlidingWindows, advance, holds, insert, look_ahead, make_room
-from streams.manifest import pack
+from streams.durable.manifest import pack
 
 DAY, BATCH, GROUPS = 86_400, 10_000, 3
 SPANS = (1 * DAY, 3 * DAY, 5 * DAY)

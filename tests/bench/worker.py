@@ -30,7 +30,7 @@ def main() -> None:
     from config.load import load
     from streams.cli.worker import _run
     from streams.kernels import compile_all
-    from streams.metrics import Metrics
+    from streams.telemetry.metrics import Metrics
 
     settings = load()
     compile_all([stream], lambda name: None)

@@ -185,7 +185,7 @@ def test_a_scaler_looks_at_the_folds_lag_and_leaves_replicas_to_it(charts):
     assert keda["triggers"][0]["metadata"]["query"] == 'sum(nilometer_fold_lag_records{namespace="streams"})'
     hpa = charts["scaled by an external metric"]["HorizontalPodAutoscaler", "plant-nilometer-worker"]["spec"]
     assert hpa["metrics"][0]["external"]["metric"]["name"] == "nilometer_fold_lag_records"
-    from streams.metrics import Metrics
+    from streams.telemetry.metrics import Metrics
 
     assert "nilometer_fold_lag_records" in {family.name for family in Metrics().registry.collect()}
 

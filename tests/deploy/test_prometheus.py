@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from streams.metrics import MOST_SERIES, Metrics
+from streams.telemetry.metrics import MOST_SERIES, Metrics
 from tests.deploy.worlds import everything
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,7 +16,7 @@ from config.load import load
 from streams import topics
 from streams.agents import labels, verdicts
 from streams.app import assemble, create_topics
-from streams.cut_log import Adoption, Generation, encode
+from streams.durable.cut_log import Adoption, Generation, encode
 from streams.engine import run
 from streams.records import DECODERS
 from streams.schemas import all_schemas, written

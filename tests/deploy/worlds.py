@@ -8,10 +8,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from config.load import defaults
 from streams.agents.trainer import Measured
 from streams.app import definition
-from streams.metrics import Metrics
-from streams.parked import Cause, Parked
+from streams.durable.parked import Cause, Parked
 from streams.relay.metrics import RelayMetrics
-from streams.watch_list import BOUNDS, TESTS, WatchList
+from streams.telemetry.metrics import Metrics
+from streams.telemetry.watch_list import BOUNDS, TESTS, WatchList
 
 MEASURES = {"transactions": 9, "frauds": 3, "roc_auc": 0.9, "average_precision": 0.5, "log_loss": 0.1}
 

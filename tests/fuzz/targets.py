@@ -22,20 +22,22 @@ from config.load import ConfigError, in_toml, load
 from config.settings import Settings
 from state import snapshot
 from state.snapshot import Section, SnapshotError
-from streams import cut_log, cuts, manifest, savepoint
+from streams import cuts
 from streams.agents import labels, limits, verdicts
 from streams.app import definition
-from streams.avro import Reader
 from streams.cli import dead_letters
-from streams.cut_log import Adoption, Begin, Generation
+from streams.decoding.avro import Reader
+from streams.decoding.registry import NoSchema
+from streams.durable import cut_log, manifest
+from streams.durable.cut_log import Adoption, Begin, Generation
+from streams.durable.manifest import CutPosition, Manifest, Shelf
+from streams.durable.parked import Parked
+from streams.durable.store import Stored
 from streams.errors import UserError
-from streams.manifest import CutPosition, Manifest, Shelf
-from streams.parked import Parked
 from streams.partition import Partition, run
 from streams.records import DECODERS
-from streams.registry import NoSchema
 from streams.relay import alert
-from streams.store import Stored
+from streams.savepoints import savepoint
 from streams.transport import batch_scan
 from streams.transport.chunk import Chunk
 from streams.transport.log import Record as LogRecord

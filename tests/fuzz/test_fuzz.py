@@ -12,15 +12,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from state import snapshot
-from streams import amounts, cut_log, cuts, savepoint
+from streams import cuts
 from streams.agents import limits
+from streams.decoding import amounts
+from streams.decoding.refusals import Refused
+from streams.durable import cut_log
+from streams.durable.manifest import Shelf
+from streams.durable.parked import Parked
+from streams.durable.store import Stored
 from streams.errors import UserError
-from streams.manifest import Shelf
-from streams.parked import Parked
 from streams.records import DECODERS
-from streams.refusals import Refused
 from streams.relay import alert
-from streams.store import Stored
+from streams.savepoints import savepoint
 from streams.transport.log import Record as LogRecord
 from tests.fuzz.campaign import feed
 from tests.fuzz.mutations import STRANGE

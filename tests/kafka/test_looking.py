@@ -16,11 +16,11 @@ from streams.app import definition
 from streams.cli import brokers, reading
 from streams.cli.cold import group_of
 from streams.cli.status import made_at
-from streams.cut_log import Adoption, Begin, Generation, decode, encode
 from streams.dead_letters import DeadLetter
-from streams.manifest import Shelf
-from streams.references import digest
-from streams.store import Stored
+from streams.durable.cut_log import Adoption, Begin, Generation, decode, encode
+from streams.durable.manifest import Shelf
+from streams.durable.references import digest
+from streams.durable.store import Stored
 from streams.topic_settings import wanted_topics
 from streams.transport.kafka_logs import KafkaLogs
 from tests.kafka.commands import here, installation, parked, working

@@ -12,8 +12,8 @@ from kafka.admin import NewPartitions
 from config.load import load
 from streams import topics
 from streams.cli import brokers, reading
-from streams.manifest import Shelf
-from streams.store import Stored
+from streams.durable.manifest import Shelf
+from streams.durable.store import Stored
 from streams.topic_settings import wanted_topics
 from streams.transport.broker import partition_of_key
 from tests.kafka.commands import installation, working

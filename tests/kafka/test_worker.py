@@ -14,8 +14,8 @@ import pytest
 
 from detectors.protocol import REASONS
 from streams import topics
-from streams.cut_log import counting
 from streams.cuts import dump
+from streams.durable.cut_log import counting
 from streams.scores import decoded
 from streams.simulators.cards import simulate_cards
 from streams.simulators.layout import table

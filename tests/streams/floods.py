@@ -13,8 +13,8 @@ from config.load import load
 from detectors.protocol import Columns, Floats, Ints
 from state.keys import PackedKeys
 from streams.app import definition
-from streams.measuring import bytes_of
 from streams.partition import Origins, Outcome, Partition, run
+from streams.telemetry.measuring import bytes_of
 
 SECTIONS = {"sensors": "sensors", "cards": "cards", "employees": "benford", "errors": "calibration"}
 BEGIN = 1_700_000_000_000_000  # microseconds

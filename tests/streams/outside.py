@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from config.settings import Settings
-from streams import savepoint, topics
+from streams import topics
 from streams.agents.watch import Watcher
 from streams.app import assemble, create_topics, definition
-from streams.cold_start import since_reset
-from streams.cut_log import counting
 from streams.cuts import dump
+from streams.decoding.tabular import read
+from streams.durable.cut_log import counting
+from streams.durable.store import Committed, Contents, Place, Stored
 from streams.engine import run
-from streams.exports import Places, check, put, refuse_other, take
-from streams.store import Committed, Contents, Place, Stored
-from streams.tabular import read
+from streams.savepoints import savepoint
+from streams.savepoints.cold_start import since_reset
+from streams.savepoints.exports import Places, check, put, refuse_other, take
 from streams.transport.broker import Broker
 from streams.transport.tail import MemoryLogs
 from tests.streams.live import at_rest

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 from aiokafka.errors import IllegalGenerationError, UnknownMemberIdError
 
-from streams.checkpoints import Checkpoints
-from streams.cut_log import CutLog
 from streams.cuts import Cut
-from streams.store import Committed, Contents, Place, Stored
-from streams.tenure import Tenure
+from streams.durable.checkpoints import Checkpoints
+from streams.durable.cut_log import CutLog
+from streams.durable.store import Committed, Contents, Place, Stored
+from streams.durable.tenure import Tenure
 from streams.transport.broker import Broker
 from streams.transport.chunked import StaleCommit
 

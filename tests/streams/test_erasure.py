@@ -15,13 +15,13 @@ from streams.app import audit, definition
 from streams.backtest import Backtest
 from streams.cuts import Cut
 from streams.cuts import load as load_cuts
+from streams.decoding.tabular import read
+from streams.durable.manifest import Shelf
+from streams.durable.store import Stored
 from streams.erasure import Asked, Request, digest, slots_of
-from streams.manifest import Shelf
 from streams.partition import Origins, Partition, run
 from streams.simulators.layout import table
 from streams.simulators.postings import simulate_postings
-from streams.store import Stored
-from streams.tabular import read
 from tests import strategies
 from tests.streams.outside import Site, records_of
 from tests.test_contract import DETECTORS, bits, folded

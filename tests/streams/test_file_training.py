@@ -15,11 +15,11 @@ from detectors.aggregation.policy import FRAUDS_NEEDED
 from streams.app import audit, definition
 from streams.backtest import Backtest, CutRefused
 from streams.cuts import load as load_cuts
+from streams.decoding.tabular import read
+from streams.durable.references import NoSuchRecord
 from streams.measures import average_precision
 from streams.model_files import ModelFile
-from streams.references import NoSuchRecord
 from streams.report import report, write
-from streams.tabular import read
 from streams.transport.broker import partition_of_key
 
 DAYS, DELAY = 14, 2

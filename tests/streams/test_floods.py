@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from state.keys import EVICTED_SHARE
-from streams.measuring import bytes_of
 from streams.partition import Origins
 from streams.records import DECODERS
+from streams.telemetry.measuring import bytes_of
 from streams.transport.chunk import Chunk
 from tests.fuzz.targets import settings
 from tests.streams.chunks import chunk_of

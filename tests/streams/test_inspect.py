@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from streams.cli.inspect import seen, show
-from streams.exports import Current
-from streams.manifest import CutPosition, Manifest
+from streams.durable.manifest import CutPosition, Manifest
+from streams.savepoints.exports import Current
 from tests.golden import make
-from tests.streams.test_repartition import stream
+from tests.streams.savepoints.test_repartition import stream
 
 ASKED = {
     "normal_model": ("class", "readings", "length", "model", "block_maxima", "conformal_set", "may_alert"),
@@ -76,7 +76,7 @@ def test_what_is_shown_of_a_card_is_what_was_paid():
 
 
 def test_all_that_a_source_is_told_apart_by_is_shown():
-    from tests.streams.test_repartition import dealt, events
+    from tests.streams.savepoints.test_repartition import dealt, events
 
     what, (keys, columns) = stream("hardness"), events("hardness")
     part = what.partition(0)

@@ -6,7 +6,7 @@ import pytest
 from state.keys import PackedKeys
 from streams.agents.labels import Label, Labels, Unreadable, identities, identities_of, read
 from streams.agents.population import HOUR
-from streams.fields import hashes
+from streams.decoding.fields import hashes
 
 
 def record(**changed):

@@ -17,11 +17,11 @@ from streams import topics
 from streams.app import audit, definition
 from streams.backtest import Backtest
 from streams.cuts import load as load_cuts
+from streams.decoding.tabular import read
 from streams.simulators.cards import simulate_cards
 from streams.simulators.layout import table
 from streams.simulators.postings import simulate_postings
 from streams.simulators.sensors import simulate_sensors
-from streams.tabular import read
 from streams.transport.broker import partition_of_key
 from tests.streams import real
 from tests.streams.live import live

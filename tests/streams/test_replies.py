@@ -18,7 +18,7 @@ from streams.transport.faults import Fault
 from streams.transport.tail import MemoryLogs
 from tests.streams.apps import until
 from tests.streams.chunks import chunk_of
-from tests.streams.test_crash_is_invisible import Scene, crash
+from tests.streams.durable.test_crash_is_invisible import Scene, crash
 
 START = 1_700_000_000
 ASKS = ((REPLY_TO, b"answers"),)

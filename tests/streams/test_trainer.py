@@ -13,8 +13,8 @@ from state.keys import PackedKeys
 from streams.agents import trainer as live
 from streams.agents.labels import Label, identities_of
 from streams.agents.population import HOUR
-from streams.fields import hashes
-from streams.references import Records
+from streams.decoding.fields import hashes
+from streams.durable.references import Records
 from streams.training import Rows, Trainer
 from streams.transport.tail import MemoryLogs
 from tests.streams.apps import embedded

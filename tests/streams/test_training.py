@@ -15,7 +15,7 @@ from streams import scores
 from streams.agents.labels import Label, identities_of
 from streams.agents.population import HOUR
 from streams.challengers import RIVERS, by_name
-from streams.fields import hashes
+from streams.decoding.fields import hashes
 from streams.partition import Origins
 from streams.training import Ripening, Rows, Trainer
 

@@ -9,10 +9,10 @@ from unittest import mock
 
 from aiokafka.errors import MessageSizeTooLargeError, TopicAuthorizationFailedError
 
-from streams import tenures
-from streams.metrics import Metrics
-from streams.pace import Pace
-from streams.tenures import Tenures
+from streams.durable import tenures
+from streams.durable.pace import Pace
+from streams.durable.tenures import Tenures
+from streams.telemetry.metrics import Metrics
 from streams.undelivered import PAUSE, Undelivered
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from config.load import load
 from streams.cli.replay import _duration, paced
+from streams.decoding.tabular import read
 from streams.errors import UserError
-from streams.tabular import read
 
 DAY = 86_400_000_000
 

@@ -1,0 +1,144 @@
+"""Cards feed employees, and a worker of both crashes: no posting is counted twice and none is lost, whatever is written twice."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streams import topics
+from streams.app import definition
+from streams.cuts import stretches
+from streams.durable.cut_log import counting
+from streams.origins import HEADER
+from streams.partition import run
+from streams.simulators.cards import simulate_cards
+from streams.simulators.layout import table
+from streams.transport.broker import Broker
+from streams.transport.faults import Fault, line_of
+from tests.streams.durable.test_crash_is_invisible import PARTITIONS, Scene, crash
+from tests.streams.live import at_rest
+
+EMPLOYEES = 12
+
+
+class Chain(Scene):
+    """Cards, half of them employees', and one worker of both streams."""
+
+    def folded(self) -> bool:
+        """Whether the only worker alive has folded all transactions, and all postings that came of them."""
+        living = [worker for worker in self.workers if line_of(worker.app).open]
+        for stream in ("cards", "employees"):
+            ends = {number: self.broker.end_offset(topics.source(stream), number) for number in range(PARTITIONS)}
+            held = sorted((number, part.next) for worker in living for number, part in worker.watchers[stream].partitions.items())
+            if held != sorted(ends.items()):
+                return False
+        return all(at_rest(worker.watchers[stream]) for worker in living for stream in ("cards", "employees"))
+
+    def check_postings(self) -> tuple[int, int]:
+        """How many postings there are, and how many were written again."""
+        broker, what = self.broker, definition("employees", self.settings)
+        wanted = set()  # origins
+        for number in range(PARTITIONS):
+            for record in broker.read(topics.source("cards"), number):
+                transaction = msgspec.json.decode(record.value)
+                if transaction.get("employee_id") and Decimal(str(transaction["amount"])) > 0:
+                    wanted.add(f"card.transactions/{number}/{record.offset}/0".encode())
+        told: dict[bytes, tuple] = {}
+        written = skipped = 0
+        for number in range(PARTITIONS):
+            source = topics.source("employees")
+            for record in broker.read(source, number):
+                origin = dict(record.headers)[HEADER]
+                written += 1
+                assert told.setdefault(origin, (number, record.key, record.value)) == (number, record.key, record.value)
+            part, end = what.partition(number), broker.end_offset(source, number)
+            log = counting(number, ((r.offset, r.value) for r in broker.read(topics.cuts("employees"), number)))
+            cuts = list(log)
+            for _, last, adopted in stretches(0, end, cuts):
+                for cut in adopted:
+                    part.adopt(cut)
+                while part.next < last:
+                    chunk = broker.chunk(source, number, part.next, last - part.next, 1 << 20)
+                    decoded = what.decode(chunk)
+                    skipped += run(part.fold(decoded.columns, decoded.origins, chunk.next)).skipped
+            for cut in cuts:
+                if cut.n == part.next:
+                    part.adopt(cut)
+            (state,) = [
+                w.watchers["employees"].partitions[number].freeze()
+                for w in self.workers
+                if line_of(w.app).open and number in w.watchers["employees"].partitions
+            ]
+            assert state == part.freeze(), f"partition {number} ends in another state than a fold of its log without crashes"
+        assert set(told) == wanted
+        assert skipped == written - len(wanted)
+        for number in range(PARTITIONS):
+            for record in broker.read(topics.alerts("employees"), number):
+                origin = msgspec.json.decode(record.value)["data"].get("origin")
+                assert origin is None or origin["topic"] == topics.source("cards"), origin
+        Broker.forget(broker.name)
+        return len(wanted), skipped
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("chain") / "cards.parquet"
+    pq.write_table(table(simulate_cards(cards=2 * EMPLOYEES, days=60, seed=2, employees=EMPLOYEES)), path)
+    return path
+
+
+MORE = {"streams.enabled": ("cards", "employees"), "cards.postings": True, "benford.window": 60}
+PLACES = {
+    "a posting": ("produce", topics.source("employees"), 400),
+    "a checkpoint of cards": ("produce", topics.checkpoints("cards"), 20),
+    "a checkpoint of employees": ("produce", topics.checkpoints("employees"), 20),
+    "a commit": ("commit", "", 10),
+    "a fetch": ("fetch", "", 30),
+}
+
+
+@st.composite
+def faults(draw):
+    operation, topic, many = PLACES[draw(st.sampled_from(sorted(PLACES)))]
+    kinds = ["crash before", "crash after"] + (["lose", "unanswered"] if operation != "fetch" else [])
+    return Fault(draw(st.sampled_from(kinds)), operation, topic, skip=draw(st.integers(0, many)))
+
+
+def counted_once(file, fault, share, zombie):
+    scene = Chain("cards", file, MORE)
+
+    async def whole():
+        try:
+            crashed = await crash(scene, fault, int(share * len(scene.records)), zombie)
+            return crashed, *scene.check_postings()
+        finally:
+            await scene.end()
+
+    return asyncio.run(whole())
+
+
+def test_postings_that_a_crash_between_them_writes_again_are_counted_once(file):
+    crashed, postings, again = counted_once(file, Fault("crash after", "produce", topics.source("employees"), skip=150), 0.3, False)
+
+    assert crashed
+    assert postings > 500
+    assert again > 0
+
+
+@settings(max_examples=5, suppress_health_check=list(HealthCheck))
+@given(fault=faults(), share=st.floats(0.05, 0.7), zombie=st.booleans())
+def test_no_crash_loses_a_posting_or_counts_it_twice(file, fault, share, zombie):
+    counted_once(file, fault, share, zombie)
+
+
+@pytest.mark.slow
+@settings(max_examples=120, suppress_health_check=list(HealthCheck))
+@given(fault=faults(), share=st.floats(0.0, 0.8), zombie=st.booleans())
+def test_none_of_many_crashes_loses_a_posting_or_counts_it_twice(file, fault, share, zombie):
+    counted_once(file, fault, share, zombie)
