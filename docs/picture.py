@@ -12,12 +12,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from streams.app import assemble, create_topics
+from streams.app import assemble
 from streams.cli.demo import DEMO_CONFIG, Screen
 from streams.cli.options import settings_of
 from streams.demo import produce
 from streams.engine import running
 from streams.kernels import compile_all
+from streams.topic_settings import create_topics
 from streams.transport.broker import Broker
 from streams.transport.tail import MemoryLogs
 

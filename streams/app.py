@@ -6,28 +6,19 @@ The one place where settings meet detectors, and detectors meet agents.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-
-from config.load import as_dict
 from config.settings import Settings
-from streams import erasure, topics
-from streams.agents import cards, employees, errors, limits, sensors, verdicts
-from streams.agents.pending import AT_ONCE, Pending, Waiting, keep_reading
-from streams.agents.population import keep_population
-from streams.agents.trainer import fetching, keep_models, keep_training
+from streams import outside, topics
+from streams.agents.trainer import fetching
 from streams.agents.watch import Unsent, Watcher
-from streams.alerts import Audit
-from streams.definitions import Definition
+from streams.awake import keep_awake
+from streams.configured import audit, build, definition
 from streams.durable.checkpoints import Checkpoints
 from streams.durable.cut_log import CutLog
 from streams.durable.lease import Lease
@@ -36,15 +27,15 @@ from streams.durable.parked import Cause, Dead, Parked
 from streams.durable.references import Records
 from streams.durable.tenure import Tenure
 from streams.durable.tenures import Notes, Tenures
+from streams.outside import FromOutside
 from streams.partition import signature_text
 from streams.telemetry.measuring import keep_measuring
 from streams.telemetry.metrics import Metrics
 from streams.telemetry.watch_list import WatchList
 from streams.transport.cutting import LostPosition
-from streams.transport.log import Record
-from streams.transport.tail import Logs, values
+from streams.transport.tail import Logs
 from streams.undelivered import Undelivered
-from streams.watchdog import LOOK, Deaf, Progress, Standing, Watchdog, more_to_do
+from streams.watchdog import Progress, Watchdog
 
 if TYPE_CHECKING:  # Faust is heavy, and a backtest does without it
     from faust.types import TP
@@ -52,45 +43,7 @@ if TYPE_CHECKING:  # Faust is heavy, and a backtest does without it
     from streams.engine import App
 
 T = TypeVar("T")
-logger = logging.getLogger("streams.app")
-SILENCE = 10.0  # seconds without a heartbeat answered: a broker that is away explains why nothing moves
-_NOT_OF_VERDICTS = ("kafka", "metrics", "checkpoint", "log", "relay")  # sections on which no verdict depends
 BUILDS_AT_ONCE = 2  # models built beside the event loop: more would take its cores
-_DEFINE: dict[str, Callable[[Settings], Definition]] = {
-    "sensors": sensors.define,
-    "cards": cards.define,
-    "employees": employees.define,
-    "errors": errors.define,
-}
-
-
-def definition(stream: str, settings: Settings) -> Definition:
-    """One of the four streams under these settings."""
-    made = _DEFINE[stream](settings)
-    if settings.kafka.value_format == "json":
-        return made
-    from streams.decoding import avro
-
-    return avro.reading(made, settings)
-
-
-def build() -> str:
-    """Which build this is, as it stands in every alert."""
-    try:
-        return f"nilometer {version('nilometer')}"
-    except PackageNotFoundError:
-        return "nilometer (not installed)"
-
-
-def audit(settings: Settings, stream: Definition) -> Audit:
-    """What lets an auditor derive an alert of this stream again.
-
-    The digest is of the settings that verdicts can depend on: two workers on different ports, or with another broker's address,
-    say the same.
-    """
-    shaping = {name: section for name, section in as_dict(settings).items() if name not in _NOT_OF_VERDICTS}
-    canonical = msgspec.json.encode(shaping, order="sorted")
-    return Audit(build(), hashlib.blake2b(canonical, digest_size=8).hexdigest(), signature_text(stream.detector))
 
 
 @dataclass
@@ -117,29 +70,6 @@ class Pipeline:
         """Whether the process does what it is for, for ``/healthz``: it has not crashed, its loop turns, its folds move."""
         crashed, stuck = self.app.crashed, self.progress.trouble()
         return not crashed and stuck is None, {"crashed": repr(self.app.crash_reason) if crashed else None, "stuck": stuck}
-
-
-def create_topics(create: Callable[[str, int], None], settings: Settings, streams: Sequence[str]) -> None:
-    """Create every topic that these streams need; what belongs together has the same number of partitions."""
-    many, prefix = settings.streams.partitions, settings.kafka.prefix
-    for stream in streams:
-        for topic in (topics.source(stream), topics.alerts(stream), topics.scores(stream), topics.cuts(stream), topics.checkpoints(stream)):
-            create(prefix + topic, many)
-        if stream == "cards":
-            create(prefix + topics.CARD_LABELS, many)
-            if settings.cards.postings and "employees" not in streams:
-                create(prefix + topics.source("employees"), many)
-            create(prefix + topics.models(stream), 1)
-            for reply in settings.cards.reply_topics:
-                create(prefix + reply, many)
-        if stream == "employees":
-            create(prefix + topics.EMPLOYEE_LIMITS, many)
-        create(prefix + topics.shared(stream), 1)
-        create(prefix + topics.erasures(stream), 1)
-    if streams:
-        create(prefix + topics.ALERT_LABELS, many)
-        create(prefix + topics.ALERT_SUPPRESSIONS, 1)
-    create(prefix + topics.DEAD_LETTERS, 1)
 
 
 def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metrics | None = None) -> Pipeline:
@@ -218,19 +148,19 @@ def assemble(settings: Settings, *, broker_url: str, logs: Logs, metrics: Metric
         metrics.begin(stream)
         _watch(app, topic, watchers[name])
         if stream.merges:
-            _share(app, prefix + topics.shared(name), watchers[name], logs)
+            outside.share(app, prefix + topics.shared(name), watchers[name], logs)
         records = Records(fetching(logs, prefix))
-        _forget(app, prefix + topics.erasures(name), watchers[name], logs)
+        outside.forget(app, prefix + topics.erasures(name), watchers[name], logs)
         if stream.train is not None:
-            _train(app, settings, watchers[name], logs, records)
+            outside.train(app, settings, watchers[name], logs, records)
         tenures[topic] = _tenures(app, settings, watchers[name], logs, pace, records)
     metrics.identify(build(), next(iter(watchers.values())).audit.configuration)
     metrics.checkpoint_interval.set(settings.checkpoint.interval)
     app.task(lambda: keep_measuring(watchers))
 
     _keep_partitions(app, tenures)
-    dog = watchdog(time.monotonic)
-    _keep_awake(app, dog, tenures, of_topic, logs)
+    dog = Watchdog(clock=time.monotonic)
+    keep_awake(app, dog, tenures, of_topic, logs)
 
     def unreadable(tp: TP, lost: LostPosition) -> None:
         why = (
@@ -276,13 +206,13 @@ def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs, pace: P
 
     def restored(number: int, seconds: float) -> None:
         metrics.restored(stream.name, number, seconds)
-        outside.begin(number)
+        readers.begin(number)
 
     def dropped(number: int) -> None:
         watcher.forget(number)
-        outside.end(number)
+        readers.end(number)
 
-    outside = _FromOutside(app, settings, watcher, logs)
+    readers = FromOutside(app, settings, watcher, logs)
     notes = Notes(
         restored, partial(metrics.waits, stream.name), partial(metrics.checkpoint, stream.name), partial(metrics.checkpointed, stream.name),
         dropped,
@@ -295,42 +225,6 @@ def _tenures(app: App, settings: Settings, watcher: Watcher, logs: Logs, pace: P
     watcher.unwanted = lambda number: app.consumer.pause_partitions([TP(source, number)])
     watcher.tenures, watcher.died, watcher.park = tenures.held, tenures.died, tenures.park
     return tenures
-
-
-class _FromOutside:
-    """Reads what is said of single keys, for the partitions of a stream that this worker has, from where each one's state ends.
-
-    These are people's verdicts on alerts and, for employees, their limits.
-    """
-
-    def __init__(self, app: App, settings: Settings, watcher: Watcher, logs: Logs) -> None:
-        self._app, self._prefix, self._watcher, self._logs = app, settings.kafka.prefix, watcher, logs
-        stream, future = watcher.definition.name, settings.records.future_seconds
-        self._topics: dict[str, tuple[str, Callable[[Record], Waiting | None], int]] = {
-            "verdicts": (topics.ALERT_LABELS, lambda record: verdicts.read(record, stream, future), AT_ONCE)
-        }
-        if stream == "employees":
-            exponent = settings.benford.exponent
-            self._topics["limits"] = (topics.EMPLOYEE_LIMITS, lambda record: limits.read(record, exponent, future), limits.AT_ONCE)
-        watcher.offers.waiting = {name: {} for name in self._topics}
-        self._readers: dict[int, list[asyncio.Future[Any]]] = {}
-
-    def begin(self, number: int) -> None:
-        """Read for a partition that has been restored."""
-        self.end(number)
-        self._readers[number] = []
-        for name, (topic, read, at_once) in self._topics.items():
-            pending = self._watcher.offers.waiting[name][number] = Pending(at_once)
-            records = self._logs.tail(self._prefix + topic, number, self._watcher.partitions[number].through[name])
-            reading = _for_ever(self._app, keep_reading(records, pending, topic, read, self._watcher.refuse))
-            self._readers[number].append(self._app.add_future(reading))
-
-    def end(self, number: int) -> None:
-        """Read no more for a partition that has gone."""
-        for waiting in self._watcher.offers.waiting.values():
-            waiting.pop(number, None)
-        for reader in self._readers.pop(number, []):
-            reader.cancel()
 
 
 async def in_a_thread(work: Callable[..., T], *arguments: Any) -> T:
@@ -361,62 +255,6 @@ def _keep_partitions(app: App, tenures: dict[str, Tenures]) -> None:
         app.task(each.keep_checkpointing)
 
 
-def watchdog(clock: Callable[[], float]) -> Watchdog:
-    """What `_keep_awake` asks."""
-    return Watchdog(clock=clock)
-
-
-def _keep_awake(app: App, dog: Watchdog, tenures: dict[str, Tenures], watchers: dict[str, Watcher], logs: Logs) -> None:
-    """Leave loudly where a partition stands still for no reason (`streams.watchdog`); both dictionaries by source topic."""
-
-    async def standing(tp: TP) -> Standing:
-        held, watcher = tenures[tp.topic], watchers[tp.topic]
-        folded = watcher.position(tp.partition)
-        fetched, handed = app.members.read_to(tp)
-        waits = tp.partition in held.restoring or tp.partition in held.parked or watcher.building(tp.partition)
-        if waits or folded is None:
-            return Standing(folded, True, waits)
-        try:
-            # asked of the log itself: the consumer knows an end only of what it fetches
-            end = await logs.end(*tp)
-        except Exception:  # a broker that does not answer: nothing can move
-            return Standing((folded, fetched, handed), True, True)
-        return Standing((folded, fetched, handed), more_to_do(folded, fetched, handed, end))
-
-    def hears() -> bool:
-        clock = getattr(app.consumer, "clock", time.monotonic)
-        heard = app.members.last_heartbeat_answered()
-        return not app.members.given_back and heard is not None and clock() - heard < SILENCE
-
-    async def look(dog: Watchdog) -> str | None:
-        if why := app.members.broken():
-            return why
-        seen: dict[str, Standing] = {}
-        if hears():
-            tps = sorted(tp for tp in app.consumer.assignment() if tp.topic in tenures)
-            found = await asyncio.gather(*(standing(tp) for tp in tps))
-            seen = {f"{tenures[tp.topic].stream}/{tp.partition}": each for tp, each in zip(tps, found, strict=True)}
-        stuck = dog.look(seen)
-        if not stuck or not hears():
-            return None
-        where = "; ".join(f"{name} at {seen[name].place}" for name in stuck)
-        return f"{where} stood still for {dog.limit:g} s though the log has more: another worker must take over"
-
-    async def keep_awake() -> None:
-        why: str | None = None
-        while why is None:
-            await asyncio.sleep(LOOK)
-            try:
-                why = await look(dog)
-            except Exception as problem:  # the consumer is not there yet, or no longer
-                logger.info("The watchdog could not look: %r", problem)
-            if app.should_stop:
-                return
-        await app.crash(Deaf(why))
-
-    app.task(keep_awake)
-
-
 def _watch(app: App, topic: str, watcher: Watcher) -> None:
     """One actor, one queue, one fold a partition: one that waits or stumbles holds up no other."""
 
@@ -425,62 +263,3 @@ def _watch(app: App, topic: str, watcher: Watcher) -> None:
             await watcher.watch(chunk)
 
     app.agent(app.chunked_topic(topic), name=f"watch-{watcher.definition.name}", isolated_partitions=True)(watch)
-
-
-def _share(app: App, topic: str, watcher: Watcher, logs: Logs) -> None:
-    """Keep the inputs that a stream's partitions make together."""
-
-    async def tell(value: bytes) -> Any:
-        return await (await app.producer.send(topic, None, value, 0, None, []))
-
-    async def share() -> None:
-        detector, offer = watcher.definition.detector, watcher.offers.offer
-        await _for_ever(app, keep_population(detector, values(logs, topic), tell, offer, lambda: 0 in watcher.partitions))
-
-    app.task(share)
-
-
-def _forget(app: App, topic: str, watcher: Watcher, logs: Logs) -> None:
-    """Let our partitions adopt which keys are to be forgotten."""
-
-    async def forget() -> None:
-        await _for_ever(app, erasure.keep_reading(logs.tail(topic), watcher.offers.erasures))
-
-    app.task(forget)
-
-
-async def _for_ever(app: App, work: Coroutine[Any, Any, None]) -> None:
-    """Do what must never end: without it no reference, model or verdict would ever be adopted again. If it fails, leave loudly."""
-    try:
-        await work
-    except asyncio.CancelledError:
-        raise
-    except Exception as problem:
-        if not app.should_stop:  # an app that is being taken down takes its producer along
-            await app.crash(problem)
-
-
-def _train(app: App, settings: Settings, watcher: Watcher, logs: Logs, records: Records) -> None:
-    """Learn from the score log and late labels where we own partition 0, and let our partitions adopt what anybody has learned."""
-    stream, prefix = watcher.definition, settings.kafka.prefix
-    make = stream.train
-    assert make is not None
-    models = topics.models(stream.name)
-
-    async def publish(value: bytes) -> Any:
-        return await (await app.producer.send(prefix + models, None, value, 0, None, []))
-
-    async def train() -> None:
-        training = keep_training(
-            make, logs, (prefix + topics.scores(stream.name), prefix + topics.CARD_LABELS, prefix + models),
-            settings.streams.partitions, publish, watcher.refuse, lambda: 0 in watcher.partitions, settings.records.future_seconds,
-            partial(watcher.metrics.trained, stream.name),
-            lambda fraud: watcher.metrics.labels.labels(stream.name, "fraud" if fraud else "genuine").inc(),
-        )  # fmt: skip
-        await _for_ever(app, training)
-
-    async def follow() -> None:
-        await _for_ever(app, keep_models(logs, models, records, watcher.offers.offer, make().names, prefix))
-
-    app.task(train)
-    app.task(follow)

@@ -20,7 +20,7 @@ def compile_kernels(stream: str) -> None:
     from config.load import load
     from detectors.protocol import Columns
     from state.keys import PackedKeys
-    from streams.app import definition
+    from streams.configured import definition
     from streams.decoding import joined
     from streams.partition import Origins, run
 

@@ -182,7 +182,7 @@ def labels() -> dict[str, Schema]:
 
 def alert() -> Schema:
     """What comes out: a CloudEvent 1.0, in `alerts.<stream>` and as the body of a webhook's request."""
-    from streams.app import definition
+    from streams.configured import definition
 
     moment = {"type": "string", "format": "date-time"}
     number, count = {"type": ["number", "null"]}, {"type": "integer", "minimum": 0}

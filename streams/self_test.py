@@ -14,7 +14,7 @@ import numpy as np
 from config.load import load
 from detectors.protocol import Columns
 from state.keys import PackedKeys
-from streams.app import definition
+from streams.configured import definition
 from streams.partition import Origins, run
 
 EVENTS = 900

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from config.settings import Settings
-from streams.app import create_topics
+from streams import topics
 from streams.topics import ALERT_SUPPRESSIONS, EMPLOYEE_LIMITS
 
 FOREVER = {"retention.ms": "-1", "retention.bytes": "-1"}
@@ -30,6 +30,29 @@ class Wanted(NamedTuple):
     partitions: int
     configs: Mapping[str, str]
     exact: bool = True
+
+
+def create_topics(create: Callable[[str, int], None], settings: Settings, streams: Sequence[str]) -> None:
+    """Create every topic that these streams need; what belongs together has the same number of partitions."""
+    many, prefix = settings.streams.partitions, settings.kafka.prefix
+    for stream in streams:
+        for topic in (topics.source(stream), topics.alerts(stream), topics.scores(stream), topics.cuts(stream), topics.checkpoints(stream)):
+            create(prefix + topic, many)
+        if stream == "cards":
+            create(prefix + topics.CARD_LABELS, many)
+            if settings.cards.postings and "employees" not in streams:
+                create(prefix + topics.source("employees"), many)
+            create(prefix + topics.models(stream), 1)
+            for reply in settings.cards.reply_topics:
+                create(prefix + reply, many)
+        if stream == "employees":
+            create(prefix + topics.EMPLOYEE_LIMITS, many)
+        create(prefix + topics.shared(stream), 1)
+        create(prefix + topics.erasures(stream), 1)
+    if streams:
+        create(prefix + topics.ALERT_LABELS, many)
+        create(prefix + topics.ALERT_SUPPRESSIONS, 1)
+    create(prefix + topics.DEAD_LETTERS, 1)
 
 
 def wanted_topics(settings: Settings, streams: Sequence[str]) -> dict[str, Wanted]:

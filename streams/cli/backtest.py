@@ -79,8 +79,8 @@ def backtest(
         strange = [number for number in given if not 0 <= number < partitions]
         if strange:
             raise UserError(f"{cuts}: has cuts of partition {strange[0]}: give --partitions as the live run had")
-    from streams.app import audit, definition
     from streams.backtest import Backtest, CutRefused
+    from streams.configured import audit, definition
     from streams.report import report, write, write_employees
 
     what = definition(stream, settings)

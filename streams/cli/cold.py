@@ -66,7 +66,7 @@ def reset(client: Any, consumer: Any, settings: Settings, stream: str, partition
     from kafka import TopicPartition
 
     from streams import topics
-    from streams.app import definition
+    from streams.configured import definition
     from streams.durable.manifest import CutPosition, Names
     from streams.savepoints.cold_start import checkpoint
 

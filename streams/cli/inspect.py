@@ -29,8 +29,8 @@ def inspect(
     settings = settings_of(config)
     import msgspec
 
-    from streams.app import definition
     from streams.cli import brokers, outside
+    from streams.configured import definition
     from streams.savepoints import exports
     from streams.transport.broker import partition_of_key
 

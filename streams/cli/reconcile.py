@@ -28,8 +28,8 @@ def reconcile(config: ConfigFile = None, streams: Streams = None) -> None:
     The exit code is 1 where something is missing. Workers may be running.
     """
     settings = settings_of(config, enabled(streams))
-    from streams.app import definition
     from streams.cli import brokers
+    from streams.configured import definition
 
     with brokers.admin(settings) as client:
         there = {name: _committed(client, settings, name) for name in settings.streams.enabled}

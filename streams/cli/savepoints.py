@@ -30,8 +30,8 @@ def export(stream: StreamName, out: OutFile, config: ConfigFile = None) -> None:
     known(stream)
     settings = settings_of(config)
     from streams import topics
-    from streams.app import build
     from streams.cli import brokers, outside
+    from streams.configured import build
     from streams.savepoints import exports, savepoint
 
     places = exports.Places(stream, settings.kafka.prefix)
@@ -67,8 +67,8 @@ def import_(
     """
     known(stream)
     settings = settings_of(config)
-    from streams.app import definition
     from streams.cli import brokers, cold, outside
+    from streams.configured import definition
     from streams.savepoints import exports, savepoint
 
     about = savepoint.read(file)
@@ -109,7 +109,7 @@ def repartition(
     known(stream)
     settings = settings_of(config)
     from state.snapshot import SnapshotError
-    from streams.app import definition
+    from streams.configured import definition
     from streams.savepoints import exports, savepoint
     from streams.savepoints.repartition import SHARED_OUT, placed, repartitioned
 

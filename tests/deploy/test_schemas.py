@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from config.load import load
 from streams import topics
 from streams.agents import labels, verdicts
-from streams.app import assemble, create_topics
+from streams.app import assemble
 from streams.durable.cut_log import Adoption, Generation, encode
 from streams.engine import run
 from streams.records import DECODERS
@@ -23,6 +23,7 @@ from streams.schemas import all_schemas, written
 from streams.simulators.cards import simulate_cards
 from streams.simulators.postings import simulate_postings
 from streams.simulators.sensors import simulate_sensors
+from streams.topic_settings import create_topics
 from streams.transport.broker import Broker
 from streams.transport.log import Record
 from streams.transport.tail import MemoryLogs

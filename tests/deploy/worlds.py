@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from config.load import defaults
 from streams.agents.trainer import Measured
-from streams.app import definition
+from streams.configured import definition
 from streams.durable.parked import Cause, Parked
 from streams.relay.metrics import RelayMetrics
 from streams.telemetry.metrics import Metrics

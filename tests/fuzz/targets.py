@@ -24,8 +24,8 @@ from state import snapshot
 from state.snapshot import Section, SnapshotError
 from streams import cuts
 from streams.agents import labels, limits, verdicts
-from streams.app import definition
 from streams.cli import dead_letters
+from streams.configured import definition
 from streams.decoding.avro import Reader
 from streams.decoding.registry import NoSchema
 from streams.durable import cut_log, manifest

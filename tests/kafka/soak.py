@@ -34,10 +34,10 @@ from kafka.admin import MemberToRemove
 from config.load import load
 from config.settings import Settings
 from streams import topics
-from streams.app import audit, definition
 from streams.backtest import Backtest
 from streams.cli import brokers
 from streams.cli.replay import paced
+from streams.configured import audit, definition
 from streams.cuts import Cut
 from streams.decoding.tabular import read
 from streams.durable.cut_log import counting
@@ -123,6 +123,11 @@ class Soak:
         self.report.rows = sum(len(batches[name]) for name in self.files)
         self._halt, self._goal = threading.Event(), 0.0
 
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """What the workers fold: each is fed here, unless one feeds another."""
+        return tuple(self.files)
+
     def start(self) -> Popen[str]:
         """A worker process."""
         worker = nilometer("worker", **self.environment)
@@ -186,7 +191,7 @@ class Soak:
         """Somebody who has a verdict on every alert as soon as it is opened."""
         servers = self.settings.kafka.bootstrap_servers
         reader = KafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False, auto_offset_reset="earliest")
-        reader.assign([TopicPartition(self.prefix + topics.alerts(name), number) for name in self.files for number in range(PARTITIONS)])
+        reader.assign([TopicPartition(self.prefix + topics.alerts(name), number) for name in self.streams for number in range(PARTITIONS)])
         writer = KafkaProducer(bootstrap_servers=servers)
         known = set()
         while not self._halt.is_set():
@@ -208,7 +213,7 @@ class Soak:
 
     def commits(self) -> dict[tuple[str, int], tuple[int, str]]:
         """The group's offset and current checkpoint of each source partition."""
-        places = [TopicPartition(self.prefix + topics.source(name), number) for name in self.files for number in range(PARTITIONS)]
+        places = [TopicPartition(self.prefix + topics.source(name), number) for name in self.streams for number in range(PARTITIONS)]
         group = f"{self.prefix}nilometer"
         found = brokers.patiently(lambda: self.admin.list_group_offsets({group: places}))[group]
         return {(tp.topic, tp.partition): (at.offset, at.metadata) for tp, at in found.items() if at.offset >= 0 and at.metadata}
@@ -223,7 +228,7 @@ class Soak:
                 if last.get(place) != commit:
                     last[place] = commit
                     counted[place] = counted.get(place, 0) + 1
-            complete = len(counted) == PARTITIONS * len(self.files)
+            complete = len(counted) == PARTITIONS * len(self.streams)
             if first is None and complete and min(counted.values()) >= 1:
                 first = time.monotonic() - begun
             if first is not None and min(counted.values()) >= many:
@@ -247,7 +252,7 @@ class Soak:
     async def _verdicts(self) -> bool:
         """Whether a cut that counts has brought one."""
         async with KafkaLogs({"bootstrap_servers": self.settings.kafka.bootstrap_servers}) as logs:
-            for name in self.files:
+            for name in self.streams:
                 for number in range(PARTITIONS):
                     log = (await logs.read_to_end(self.prefix + topics.cuts(name), number)).records
                     cuts = counting(number, [(record.offset, record.value) for record in log])

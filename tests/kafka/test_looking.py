@@ -12,10 +12,10 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from config.load import load
 from streams import topics
-from streams.app import definition
 from streams.cli import brokers, reading
 from streams.cli.cold import group_of
 from streams.cli.status import made_at
+from streams.configured import definition
 from streams.dead_letters import DeadLetter
 from streams.durable.cut_log import Adoption, Begin, Generation, decode, encode
 from streams.durable.manifest import Shelf

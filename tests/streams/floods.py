@@ -12,7 +12,7 @@ import numpy as np
 from config.load import load
 from detectors.protocol import Columns, Floats, Ints
 from state.keys import PackedKeys
-from streams.app import definition
+from streams.configured import definition
 from streams.partition import Origins, Outcome, Partition, run
 from streams.telemetry.measuring import bytes_of
 

@@ -12,11 +12,12 @@ from typing import Any
 from config.settings import Settings
 from streams import cuts, scores, topics
 from streams.agents.watch import Watcher
-from streams.app import assemble, create_topics
+from streams.app import assemble
 from streams.decoding.tabular import read
 from streams.durable.cut_log import counting
 from streams.engine import run
 from streams.model_files import line
+from streams.topic_settings import create_topics
 from streams.transport.broker import Broker
 from streams.transport.tail import MemoryLogs
 

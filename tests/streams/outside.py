@@ -11,7 +11,8 @@ from typing import Any
 from config.settings import Settings
 from streams import topics
 from streams.agents.watch import Watcher
-from streams.app import assemble, create_topics, definition
+from streams.app import assemble
+from streams.configured import definition
 from streams.cuts import dump
 from streams.decoding.tabular import read
 from streams.durable.cut_log import counting
@@ -20,6 +21,7 @@ from streams.engine import run
 from streams.savepoints import savepoint
 from streams.savepoints.cold_start import since_reset
 from streams.savepoints.exports import Places, check, put, refuse_other, take
+from streams.topic_settings import create_topics
 from streams.transport.broker import Broker
 from streams.transport.tail import MemoryLogs
 from tests.streams.live import at_rest

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from config.load import load
-from streams.app import audit, definition
+from streams.configured import audit, definition
 
 
 def digest(**overrides):

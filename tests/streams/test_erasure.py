@@ -11,8 +11,8 @@ from config.load import load
 from detectors.protocol import Columns, Verdicts
 from state.keys import KeyIndex, PackedKeys
 from streams import erasure, topics
-from streams.app import audit, definition
 from streams.backtest import Backtest
+from streams.configured import audit, definition
 from streams.cuts import Cut
 from streams.cuts import load as load_cuts
 from streams.decoding.tabular import read

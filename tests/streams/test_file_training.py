@@ -12,8 +12,8 @@ import pytest
 
 from config.load import load
 from detectors.aggregation.policy import FRAUDS_NEEDED
-from streams.app import audit, definition
 from streams.backtest import Backtest, CutRefused
+from streams.configured import audit, definition
 from streams.cuts import load as load_cuts
 from streams.decoding.tabular import read
 from streams.durable.references import NoSuchRecord

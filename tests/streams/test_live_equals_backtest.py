@@ -14,8 +14,8 @@ from config.load import load
 from detectors.benford.rows import BAND_TRIALS, LIMIT_HIGH
 from detectors.protocol import REASONS
 from streams import topics
-from streams.app import audit, definition
 from streams.backtest import Backtest
+from streams.configured import audit, definition
 from streams.cuts import load as load_cuts
 from streams.decoding.tabular import read
 from streams.simulators.cards import simulate_cards

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.load import load
-from streams.app import definition
+from streams.configured import definition
 from streams.partition import Counts, run
 from streams.reconciliation import Account, count, credit
 from tests.streams.chunks import chunk_of, record

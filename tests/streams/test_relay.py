@@ -10,7 +10,7 @@ import pytest
 from config.load import defaults
 from config.settings import STREAMS
 from detectors.protocol import UNTIL_HEARD
-from streams.app import definition
+from streams.configured import definition
 from streams.dead_letters import LETTER_FOR
 from streams.relay import alert as alerts
 from streams.relay.inbox import Reassigned

@@ -8,11 +8,13 @@ import pytest
 
 from config.load import ConfigError, load
 from streams import topics
-from streams.app import assemble, create_topics, definition
+from streams.app import assemble
+from streams.configured import definition
 from streams.engine import run
 from streams.replies import CORRELATION, LONGEST_CORRELATION, REPLY_TO
 from streams.simulators.cards import simulate_cards
 from streams.simulators.layout import table
+from streams.topic_settings import create_topics
 from streams.transport.broker import Broker
 from streams.transport.faults import Fault
 from streams.transport.tail import MemoryLogs

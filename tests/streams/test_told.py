@@ -9,8 +9,9 @@ import msgspec
 from config.load import load
 from streams import topics
 from streams.agents.postings import decimal
-from streams.app import assemble, create_topics
+from streams.app import assemble
 from streams.engine import run
+from streams.topic_settings import create_topics
 from streams.transport.broker import Broker
 from streams.transport.tail import MemoryLogs
 

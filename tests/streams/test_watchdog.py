@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 
 import pytest
 
 import streams.app
+import streams.awake
 from config.load import load
 from streams import topics
-from streams.app import assemble, create_topics
+from streams.app import assemble
 from streams.engine import running
+from streams.topic_settings import create_topics
 from streams.transport.broker import Broker
 from streams.transport.tail import MemoryLogs
 from streams.watchdog import Deaf, Progress, Standing, Watchdog, more_to_do
@@ -102,8 +105,8 @@ def test_more_is_what_is_unread_or_unfolded(folded, fetched, handed, end, more):
 
 
 def test_a_worker_whose_flow_is_never_resumed_leaves_loudly(monkeypatch):
-    monkeypatch.setattr(streams.app, "watchdog", lambda clock: Watchdog(limit=0.5, clock=clock))
-    monkeypatch.setattr(streams.app, "LOOK", 0.05)
+    monkeypatch.setattr(streams.app, "Watchdog", partial(Watchdog, limit=0.5))
+    monkeypatch.setattr(streams.awake, "LOOK", 0.05)
     settings = load(environment={"NILOMETER_STREAMS__ENABLED": '["errors"]', "NILOMETER_STREAMS__PARTITIONS": "2"})
     broker = Broker.named("deaf")
     create_topics(broker.create_topic, settings, ["errors"])

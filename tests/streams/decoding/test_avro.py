@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 
 from config.load import ConfigError, load
 from streams import topics
-from streams.app import assemble, create_topics, definition
+from streams.app import assemble
+from streams.configured import definition
 from streams.decoding import avro
 from streams.decoding.registry import NoSchema, Registry, Unanswered
 from streams.engine import run
+from streams.topic_settings import create_topics
 from streams.transport.broker import Broker
 from streams.transport.tail import MemoryLogs
 from tests.streams.chunks import chunk_of

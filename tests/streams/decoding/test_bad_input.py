@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from config.load import load
-from streams.app import assemble, create_topics
+from streams.app import assemble
 from streams.engine import run
+from streams.topic_settings import create_topics
 from streams.transport.broker import Broker
 from streams.transport.tail import MemoryLogs
 from tests.streams.apps import until

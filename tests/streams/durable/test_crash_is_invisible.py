@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from config.load import load
 from streams import topics
-from streams.app import Pipeline, assemble, audit, create_topics, definition
+from streams.app import Pipeline, assemble
 from streams.backtest import Backtest
+from streams.configured import audit, definition
 from streams.cuts import Cut
 from streams.decoding.tabular import read
 from streams.durable.cut_log import counting
@@ -25,6 +26,7 @@ from streams.scores import decoded
 from streams.simulators.cards import simulate_cards
 from streams.simulators.layout import table
 from streams.simulators.postings import simulate_postings
+from streams.topic_settings import create_topics
 from streams.transport.broker import Broker
 from streams.transport.faults import Fault, Sessions, line_of
 from streams.transport.groups import Committed

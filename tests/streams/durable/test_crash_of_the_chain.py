@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams import topics
-from streams.app import definition
+from streams.configured import definition
 from streams.cuts import stretches
 from streams.durable.cut_log import counting
 from streams.origins import HEADER

@@ -9,17 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from unittest import mock
 
 import pytest
 
 import streams.app
+import streams.awake
 from config.load import load
 from streams import topics
-from streams.app import assemble, create_topics, definition
+from streams.app import assemble
+from streams.configured import definition
 from streams.engine import create_app
 from streams.partition import run
+from streams.topic_settings import create_topics
 from streams.transport.broker import Broker
 from streams.transport.faults import Fault, line_of
 from streams.transport.tail import MemoryLogs
@@ -136,8 +140,8 @@ def lived(*courses: tuple[Fault | None, str]) -> list[Scene]:
         return scenes
 
     with (
-        mock.patch.object(streams.app, "watchdog", lambda clock: Watchdog(limit=STANDS, clock=clock)),
-        mock.patch.object(streams.app, "LOOK", 0.1),
+        mock.patch.object(streams.app, "Watchdog", partial(Watchdog, limit=STANDS)),
+        mock.patch.object(streams.awake, "LOOK", 0.1),
         mock.patch("streams.engine.create_app", lambda **settings: create_app(**settings, **LIMITS)),
     ):
         return asyncio.run(whole())

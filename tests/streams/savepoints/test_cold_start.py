@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from config.load import load
-from streams.app import definition
+from streams.configured import definition
 from streams.durable.cut_log import Adoption, Begin, Generation, counting, encode
 from streams.durable.manifest import CutPosition, Shelf
 from streams.durable.store import Stored

@@ -10,7 +10,7 @@ import pytest
 from config.load import load
 from state import snapshot
 from streams import topics
-from streams.app import definition
+from streams.configured import definition
 from streams.durable.manifest import CutPosition
 from streams.errors import UserError
 from streams.savepoints import savepoint

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import Histogram
 
 from config.load import defaults
-from streams.app import definition
+from streams.configured import definition
 from streams.durable.parked import Cause, Parked
 from streams.partition import Counts
 from streams.telemetry.health import HealthServer, PortError

@@ -11,10 +11,11 @@ from prometheus_client import generate_latest
 
 from config.load import load
 from streams import topics
-from streams.app import assemble, create_topics
+from streams.app import assemble
 from streams.engine import run
 from streams.telemetry import logs
 from streams.telemetry.privacy import hashed
+from streams.topic_settings import create_topics
 from streams.transport.broker import Broker
 from streams.transport.tail import MemoryLogs
 from tests.streams.live import at_rest
