@@ -8,7 +8,8 @@ Faust's driver for aiokafka, with another way to read, to commit and to leave:
 - Transactions are read when they are committed: aborted records are never folded.
 - Nothing is reset: every assigned partition is sought to the fold's position, or to the log's begin where there is none. A position
   that the log no longer holds is an error, or `ChunkedTopics.unreadable` parks the partition; it is never a silent jump.
-- Each call into the consumer's thread has a time limit, and none waits behind another.
+- Each call into the consumer's thread has a time limit, and none waits behind another. A connection that has fallen silent is given up
+  (`silence`).
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ from streams.transport.chunked import ChunkedConsumer, StaleCommit, UnansweredCo
 from streams.transport.cutting import LostPosition
 from streams.transport.groups import Committed
 from streams.transport.record_chunks import chunk_of_records
+from streams.transport.silence import ImpatientClient
 
 logger = get_logger("faust.transport.kafka")  # beside Faust's own: quiet and loud together
 
@@ -125,7 +127,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         if chunks.record_batches:
             fetcher_seam.install(chunks.topics)
         self._assignor = self.app.assignor
-        return AIOKafkaConsumer(
+        consumer = AIOKafkaConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
             group_instance_id=conf.consumer_group_instance_id,
@@ -147,6 +149,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             connections_max_idle_ms=conf.consumer_connections_max_idle_ms,
             **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
+        consumer._client.__class__ = ImpatientClient  # the consumer names the class itself: there is no other way in
+        return consumer
 
     async def call_thread(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a function in the thread and wait for its result.
@@ -398,9 +402,11 @@ class Producer(driver.Producer):
         """Faust's, with two limits where aiokafka has one.
 
         A record waits for a broker that is away as long as `producer_request_timeout` says. But a connection that answers nothing
-        is given up, and another made, after the time of any request: until then it would hold up all that is to be said.
+        is given up, and another made, after the time of any request, or when it has been silent for too long: until then it would
+        hold up all that is to be said.
         """
         producer = super()._new_producer(transactional_id)
+        producer.client.__class__ = ImpatientClient
         producer.client._request_timeout_ms = min(int(self.app.conf.broker_request_timeout * 1000.0), producer.client._request_timeout_ms)
         return producer
 

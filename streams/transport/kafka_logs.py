@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeError, UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
@@ -23,6 +22,7 @@ from streams.transport.chunk import Chunk
 from streams.transport.cutting import split_at
 from streams.transport.log import Record
 from streams.transport.record_batches import RecordBatchReader
+from streams.transport.silence import SILENCE, ImpatientClient
 from streams.transport.tail import Whole
 
 logger = get_logger("faust.transport.kafka_logs")
@@ -59,7 +59,8 @@ class KafkaLogs:
         self._bytes = FETCH_BYTES
 
     async def __aenter__(self) -> KafkaLogs:
-        client = AIOKafkaClient(**self._options, request_timeout_ms=int(ANSWER_SHARE * self._limit * 1000))
+        client = ImpatientClient(**self._options, request_timeout_ms=int(ANSWER_SHARE * self._limit * 1000))
+        client.silence = min(SILENCE, ANSWER_SHARE * self._limit)
         try:
             await client.bootstrap()
         except BaseException:
