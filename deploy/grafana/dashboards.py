@@ -230,9 +230,51 @@ def calibration() -> Json:
     )  # fmt: skip
 
 
+def relay() -> Json:
+    def counted(name: str, words: str = "") -> Json:
+        return query(f"3600 * sum by (destination) (rate(nilometer_relay_{name}_total[{RATE}]))", f"{words}{{{{destination}}}}")
+
+    def each(name: str, over: str) -> Json:
+        return query(f"{over} by (destination) (nilometer_relay_{name})", "{{destination}}")
+
+    last = "time() - min(max by (destination) (nilometer_relay_last_success_timestamp_seconds) > 0)"
+    return dashboard(
+        "relay", "Relay", "Do alerts reach people: what each destination takes, refuses and has not got yet?",
+        [
+            stat("Relays", "Relays that answer Prometheus. One is enough; none for five minutes is an alert of its own.",
+                 "count(count by (instance) (nilometer_relay_failing))", unit="short", steps=[(RED, None), (GREEN, 1)]),
+            stat("Destinations failing", "Destinations that do not take what they are sent. The relay's log says what they answered.",
+                 "sum(max by (destination) (nilometer_relay_failing))", unit="short", steps=[(GREEN, None), (RED, 1)]),
+            stat("Waiting", "Alerts in the topics that some destination has not got yet.", "sum(nilometer_relay_lag_records)", unit="short",
+                 steps=[(GREEN, None), (YELLOW, 10), (RED, 100)], decimals=0),
+            stat("Given up", "Alerts that came to lie among the dead letters within an hour: when the destination is well again, "
+                 "`nilometer dead-letters redrive` sends them to it.", "sum(increase(nilometer_relay_dead_lettered_alerts_total[1h]))",
+                 unit="short", steps=[(GREEN, None), (RED, 1)], decimals=0),
+            stat("Last taken", "Since when the destination that is worst has taken nothing. Long is well, while nothing waits.", last,
+                 unit="s", steps=[(GREEN, None)], decimals=0),
+            stat("Open episodes", "Alerts that are still going on, as the destination that knows of most has been told.",
+                 "max(sum by (destination) (nilometer_relay_open_episodes))", unit="short", steps=[(GREEN, None)], decimals=0),
+            series("Delivered, an hour", "What each destination has taken: reports of episodes, not posts.", counted("forwarded_alerts"),
+                   unit="short", defaults=SHARES),
+            series("Failing", "1 while a destination does not take what it is sent. For five minutes: *NilometerRelayFailing*.",
+                   each("failing", "max"), unit="short", defaults={"min": 0, "max": 1}),
+            series("Lag", "Alerts that wait for each destination. Above a hundred for twenty minutes: *NilometerRelayLag*.",
+                   each("lag_records", "sum"), unit="short", defaults=SHARES),
+            series("Failures and retries, an hour", "Posts that were not taken, and those tried again after a failure: does it come back?",
+                   counted("failed_posts", "failed, "), counted("retried_posts", "retried, "), unit="short", defaults=SHARES),
+            series("Given up, within an hour", "Refused for good, or after `relay.tries` failures; they lie among the dead letters.",
+                   query("sum by (destination) (increase(nilometer_relay_dead_lettered_alerts_total[1h]))", "{{destination}}"),
+                   unit="short", defaults=SHARES),
+            series("Held and repeated, an hour", "Held back by a suppression or a maintenance window; left out since it was heard before "
+                   "(a worker that took over says things again).",
+                   counted("suppressed_alerts", "held, "), counted("repeated_alerts", "repeated, "), unit="short", defaults=SHARES),
+        ],
+    )  # fmt: skip
+
+
 def files() -> dict[str, str]:
     """Every dashboard's JSON, by the name of its file."""
-    made = {each.__name__: each() for each in (overview, sensors, cards, employees, calibration)}
+    made = {each.__name__: each() for each in (overview, sensors, cards, employees, calibration, relay)}
     return {f"{name}.json": json.dumps(told, indent=1, ensure_ascii=False) + "\n" for name, told in made.items()}
 
 

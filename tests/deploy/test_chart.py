@@ -5,6 +5,7 @@ helm is found in .venv/bin (`make deploy-tools` builds it there from its Go modu
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -188,6 +189,32 @@ def test_a_scaler_looks_at_the_folds_lag_and_leaves_replicas_to_it(charts):
     from streams.telemetry.metrics import Metrics
 
     assert "nilometer_fold_lag_records" in {family.name for family in Metrics().registry.collect()}
+
+
+def test_what_is_open_to_the_outside_is_kafka_and_what_the_configuration_names():
+    def ports(**more):
+        objects = rendered({"networkPolicy": {"enabled": True, "registryPorts": [8081, 8443]}, **more})
+        return [each["port"] for rule in objects["NetworkPolicy", "plant-nilometer"]["spec"]["egress"] for each in rule["ports"]]
+
+    avro = '[kafka]\nvalue_format = "avro"\nschema_registry_url = "http://registry:8081"\n'
+    assert ports() == [53, 53, 9092]
+    assert ports(config=avro) == [53, 53, 9092, 8081, 8443]
+    hidden = {"NILOMETER_KAFKA__SCHEMA_REGISTRY_URL": {"name": "registry", "key": "url"}}
+    assert ports(secretEnv=hidden, relay={"enabled": True, "alertmanagers": "http://a:9093"}) == [53, 53, 9092, 8081, 8443, 9093, 443]
+
+
+def test_pods_are_made_anew_when_the_configuration_changes_or_another_secret_is_named():
+    def pods_of(**more):
+        objects = rendered({"relay": {"enabled": True, "alertmanagers": "http://a:9093"}, **more})
+        return [objects["Deployment", f"plant-nilometer-{name}"]["spec"]["template"] for name in ("worker", "relay")]
+
+    password = "NILOMETER_KAFKA__SASL_PASSWORD"
+    given = [{}, {"config": CONFIG}, {"secretEnv": {password: {"name": "login", "key": "password"}}},
+             {"secretEnv": {password: {"name": "login-2", "key": "password"}}}]  # fmt: skip
+    made = [pods_of(**more) for more in given]
+    for before, after in itertools.combinations(made, 2):
+        assert all(old != new for old, new in zip(before, after, strict=True))
+    assert made[0] == pods_of()
 
 
 def test_a_relay_without_a_destination_is_refused():

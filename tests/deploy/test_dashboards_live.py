@@ -1,4 +1,4 @@
-"""The demo, a real Prometheus beside it, and every query of every panel: all of them have something to show."""
+"""The demo, a relay, a real Prometheus beside them, and every query of every panel: all of them have something to show."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -18,7 +19,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from streams.relay.webhook import Webhook
+from streams.telemetry.health import HealthServer
 from tests.deploy.test_grafana import PANELS, plain
+from tests.streams.relays import MemoryInbox, Receiver, Topics, World, alert
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 240.0  # s until kernels are compiled, keys are warm, a model has been trained
@@ -37,14 +41,14 @@ def free_port():
 
 
 class Prometheus:
-    """A server that scrapes one address each second, with our rules."""
+    """A server that scrapes these ports each second, with our rules."""
 
-    def __init__(self, folder, target):
+    def __init__(self, folder, *targets):
         self.port = free_port()
         config = yaml.safe_load((ROOT / "deploy/prometheus/localhost.yml").read_text())
         config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
         config["rule_files"] = [str(ROOT / "deploy/prometheus/rules/*.yml")]
-        config["scrape_configs"][0]["static_configs"] = [{"targets": [f"127.0.0.1:{target}"]}]
+        config["scrape_configs"][0]["static_configs"] = [{"targets": [f"127.0.0.1:{target}" for target in targets]}]
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
         self.log = (folder / "prometheus.log").open("w")
         self.process = subprocess.Popen(
@@ -72,6 +76,39 @@ class Prometheus:
         self.log.close()
 
 
+class Relay(threading.Thread):
+    """A courier on alert topics in memory that tells a webhook of an episode twice a second; every fourth post fails at first."""
+
+    def __init__(self, hook):
+        super().__init__(daemon=True)
+        self.world, self.topics, self.hook = World(resend=1.0, backoff=0.01), Topics(), hook
+        self.topics.say(alert("0"))
+        self.inbox = MemoryInbox(self.topics)
+        self.world.metrics.begin("webhook-here")
+        self.health = HealthServer("127.0.0.1", 0, self.world.metrics.registry, lambda: (True, {}), lambda: (True, {}))
+
+    def run(self):
+        courier = Webhook("webhook-here", self.inbox, self.world.around(), self.hook.url)
+        poll = self.inbox.poll
+
+        def slow(seconds, *, paused=False):
+            if not paused:
+                time.sleep(0.5)
+                self.world.now = time.time()
+                name = str(len(self.topics.logs["alerts.sensors", 0]))
+                self.topics.say(alert(name, at=self.world.now), at=self.world.now)
+                self.hook.script += [] if int(name) % 4 else [500]
+            return poll(0.0, paused=paused)
+
+        self.inbox.poll = slow
+        courier.run()
+
+    def close(self):
+        self.world.stop()
+        self.join(60)
+        self.health.close()
+
+
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory):
     """What each panel's query has found by the end: asked again and again, until all have something or patience is over."""
@@ -79,9 +116,11 @@ def asked(tmp_path_factory):
     port = free_port()
     environment = {**os.environ, "NILOMETER_METRICS__PORT": str(port)}
     command = [sys.executable, "-m", "streams.cli.main", "demo", "--headless", "--seconds", "600"]
-    with (folder / "demo.log").open("w") as said:
+    with (folder / "demo.log").open("w") as said, Receiver() as hook:
+        relay = Relay(hook)
+        relay.start()
         demo = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=said)
-        prometheus = Prometheus(folder, port)
+        prometheus = Prometheus(folder, port, relay.health.port)
         found = {}
         try:
             until = time.monotonic() + PATIENCE
@@ -97,6 +136,7 @@ def asked(tmp_path_factory):
             demo.terminate()
             demo.wait(timeout=120)
             prometheus.close()
+            relay.close()
     return found
 
 
@@ -110,6 +150,6 @@ def test_every_query_of_every_panel_has_something_to_show(asked, name, title, ex
 
 
 def test_a_demo_that_is_well_alerts_nobody_about_itself(asked):
-    assert [value for _, value in asked["up"]] == [1.0]
+    assert [value for _, value in asked["up"]] == [1.0, 1.0]
     firing = {labels["alertname"] for labels, _ in asked['ALERTS{alertstate="firing"}']}
     assert firing <= {"NilometerAlertBurst"}  # the demo is a day's alerts a second

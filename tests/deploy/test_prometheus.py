@@ -64,6 +64,11 @@ def test_every_alert_says_what_it_is_how_bad_and_where_to_read_what_to_do():
         assert rule["annotations"]["runbook_url"] == f"deploy/README.md#{rule['alert'].lower()}"
 
 
+def test_no_line_of_the_runbook_is_too_long_to_be_read_in_a_terminal():
+    lines = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if len(line) > 140 and not line.startswith("|")] == []
+
+
 @needs_promtool
 def test_the_metrics_are_named_as_prometheus_wants_it():
     assert promtool("check", "metrics", given=everything()).strip() == ""
