@@ -10,6 +10,7 @@ import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
+from streams import heap
 from streams.cli.options import ConfigFile, settings_of
 from streams.cli.topics import Streams, enabled
 from streams.errors import UserError
@@ -34,6 +35,7 @@ def worker(config: ConfigFile = None, streams: Streams = None) -> None:
     """
     settings = settings_of(config, enabled(streams))
     logs.set_up(settings)
+    heap.keep_small()
     from streams.kernels import compiling
 
     say("compiling the kernels (a quarter of a minute the first time, then they are on disk)")
@@ -79,8 +81,8 @@ async def _run(settings: Settings, metrics: Metrics) -> None:
             await asyncio.to_thread(_prepare_topics, settings)
             broker_url = url(settings.kafka.bootstrap_servers)
             pipeline = state["pipeline"] = assemble(settings, broker_url=broker_url, logs=log_reader, metrics=metrics)
-            loop_lives = asyncio.ensure_future(pipeline.progress.beat())
-            stack.callback(loop_lives.cancel)
+            for lasting in (pipeline.progress.beat(), heap.keep_giving_back()):
+                stack.callback(asyncio.ensure_future(lasting).cancel)
             say(f"watching {', '.join(settings.streams.enabled)} on {settings.kafka.bootstrap_servers}")
             for line in notices(settings, settings.streams.enabled):
                 say(line)

@@ -5,6 +5,9 @@
 Two workers on all four streams are fed at half of what they were measured to take. One of them is left in peace, and its memory is
 what is watched; the other is killed every few minutes, in turn with a third that joins and leaves in order. In the end the feed's own
 numbers, the logs and the folds' counts must agree, to a reading (`nilometer reconcile`).
+
+State grows until it holds what it is meant to hold: labels for a month of event time, merchants' shares of as long, what sensors'
+models are built from. The warm-up lasts until all of that has been reached once, so event time is made to pass at a stated speed.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from typing import Any
 from kafka import KafkaAdminClient
 
 from config.load import load
+from detectors.aggregation.features import MERCHANT_DAYS
 from streams import topics
 from tests.kafka import feeding
 from tests.kafka.broker import Kafka, free_ports
@@ -35,6 +39,10 @@ LOOK = 5.0  # seconds between two looks
 CALM = 45.0  # seconds after a blow before memory is looked at again
 PERIOD = 150.0  # seconds from blow to blow
 STREAMS = ("sensors", "cards", "employees", "errors")
+SPEED = 8_000.0  # seconds of event time in one second: a day in eleven, the longest horizon in less than six minutes
+LABEL_DELAY_HOURS = 24
+SENSOR_GROWS = 12_000  # readings of a sensor after which its last model is built, calibrated and handed over
+PARTS = 6  # of the time after the warm-up, whose first and last are compared
 
 
 @dataclass
@@ -62,6 +70,7 @@ class Worker:
         metrics = self.metrics()
         return {
             "MiB": int(status["VmRSS"].split()[0]) / 1024,
+            "of state": metrics.get("nilometer_state_bytes", float("nan")) / 2**20,
             "threads": float(status["Threads"]),
             "files": float(len(list((folder / "fd").iterdir()))),
             "tasks": metrics.get("nilometer_tasks", float("nan")),
@@ -80,13 +89,15 @@ class Endurance:
     looks: list[tuple[float, bool, dict[str, float]]] = field(default_factory=list)  # when, whether in calm, of the first worker
     kills: int = 0
     rebalances: int = 0
+    calm_from: float = 0.0
     started: list[Popen[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.settings = load(None, environment=self.environment)
         context = multiprocessing.get_context("spawn")
-        self.rate, self.halt, self.result = context.Value("d", 0.0), context.Event(), context.Queue()
-        arguments = (self.address, self.settings.kafka.prefix, PARTITIONS, self.rate, self.halt, self.result)
+        self.rate, self.step = context.Value("d", 0.0), context.Value("i", feeding.STEP)
+        self.halt, self.result = context.Event(), context.Queue()
+        arguments = (self.address, self.settings.kafka.prefix, PARTITIONS, self.rate, self.step, self.halt, self.result)
         self.feed = context.Process(target=feeding.run, args=arguments)
         self.feed.start()
         self.admin = KafkaAdminClient(bootstrap_servers=self.address)
@@ -134,19 +145,28 @@ class Endurance:
         assert [worker.process.poll() for worker in workers] == [None, None], "a worker ended by itself"
         return taken
 
-    def watch(self, first: Worker, seconds: float, calm_from: float) -> None:
+    def feed_at(self, rate: float) -> float:
+        """Feed so many readings a second from now on; after how many seconds state has stopped to grow."""
+        self.rate.value = rate
+        self.step.value = max(1, round(SPEED * feeding.UNIT * feeding.SENSORS / (10 * feeding.MIX["sensors"] * rate)))
+        cards = self.settings.cards
+        days = max((LABEL_DELAY_HOURS + cards.relabel_hours) / 24, LABEL_DELAY_HOURS / 24 + MERCHANT_DAYS[-1], cards.windows[-1])
+        readings = rate * feeding.MIX["sensors"] / sum(feeding.MIX.values()) / feeding.SENSORS  # of a sensor, in a second
+        return max(days * 86_400 / SPEED, SENSOR_GROWS / readings)
+
+    def watch(self, first: Worker, seconds: float) -> None:
         """Look at the first worker for so long."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             now = time.monotonic()
             assert first.process.poll() is None, "the first worker ended by itself"
-            self.looks.append((now, now > calm_from, first.look()))
+            self.looks.append((now, now > self.calm_from, first.look()))
             time.sleep(LOOK)
 
     def blows(self, first: Worker, second: Worker, seconds: float) -> Worker:
         """Kill the second worker, let a third one come and go, in turn, for so long; the second as it is in the end."""
         end = time.monotonic() + seconds
-        self.watch(first, PERIOD, 0.0)
+        self.watch(first, min(PERIOD, seconds))
         while time.monotonic() + PERIOD < end:
             if self.kills <= self.rebalances:
                 assert second.process.poll() is None, "the second worker ended by itself"
@@ -155,25 +175,30 @@ class Endurance:
                 self.kills += 1
                 second = self.start()
             else:
+                self.calm_from = float("inf")
                 third = self.start()
-                self.watch(first, 60.0, float("inf"))
+                self.watch(first, 60.0)
                 third.process.terminate()
                 assert third.process.wait(60) == 0
                 self.rebalances += 1
             now = time.monotonic()
-            self.watch(first, min(PERIOD, end - now), now + CALM)
+            self.calm_from = now + CALM
+            self.watch(first, min(PERIOD, end - now))
         return second
 
 
 def summary(looks: list[tuple[float, bool, dict[str, float]]]) -> list[str]:
-    """Medians of the calm looks in the second sixth and in the last, by name: the first sixth is warm-up."""
-    calm = [look for _, quiet, look in looks if quiet]
-    sixth = max(1, len(calm) // 6)
-    early, late = calm[sixth : 2 * sixth], calm[-sixth:]
+    """Medians of the calm looks, by name, in each sixth of the time; how far the last is from the first."""
+    begin, end = looks[0][0], looks[-1][0]
+    parts: list[list[dict[str, float]]] = [[] for _ in range(PARTS)]
+    for when, quiet, look in looks:
+        if quiet:
+            parts[min(PARTS - 1, int(PARTS * (when - begin) / max(end - begin, LOOK)))].append(look)
     lines = []
-    for name in ("MiB", "threads", "files", "tasks", "lag"):
-        a, b = (statistics.median(look[name] for look in part) for part in (early, late))
-        lines.append(f"{name:>8}: {a:,.1f} early, {b:,.1f} late" + (f" ({b / a - 1:+.1%})" if a else ""))
+    for name in ("MiB", "of state", "threads", "files", "tasks", "lag"):
+        medians = [statistics.median(look[name] for look in part) if part else float("nan") for part in parts]
+        change = f" ({medians[-1] / medians[0] - 1:+.1%})" if medians[0] else ""
+        lines.append(f"{name:>8}: {', '.join(f'{median:,.1f}' for median in medians)}{change}")
     return lines
 
 
@@ -183,7 +208,7 @@ def endured(address: str, minutes: float, share: float, warm: float = 120.0, rat
         "NILOMETER_STREAMS__ENABLED": '["sensors", "cards", "employees", "errors"]',
         "NILOMETER_STREAMS__PARTITIONS": str(PARTITIONS),
         "NILOMETER_CHECKPOINT__INTERVAL": "10",
-        "NILOMETER_CARDS__LABEL_DELAY_HOURS": "24",
+        "NILOMETER_CARDS__LABEL_DELAY_HOURS": str(LABEL_DELAY_HOURS),
     }
     with installation(address, "sensors", **more) as environment, tempfile.TemporaryFile("w+") as log:
         done(nilometer("topics", "create", **environment))
@@ -192,7 +217,10 @@ def endured(address: str, minutes: float, share: float, warm: float = 120.0, rat
         try:
             taken = run.capacity(workers, warm, rate)
             print(f"two workers take {taken:,.0f} readings a second; they now get {share * taken:,.0f}", flush=True)
-            run.rate.value = share * taken
+            settling = run.feed_at(share * taken)
+            print(f"state grows for {settling:,.0f} s more: the warm-up, not looked at", flush=True)
+            workers[1] = run.blows(*workers, settling)
+            run.looks.clear()
             workers[1] = run.blows(*workers, 60.0 * minutes)
             run.rate.value = 0.0
             back = run.drained(120.0)

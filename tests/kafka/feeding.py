@@ -22,15 +22,16 @@ from streams import topics
 from streams.transport.broker import partition_of_key
 
 SENSORS, CARDS, EMPLOYEES, MODELS = 200, 50_000, 500, 50
-FRAME, STEP = 60, 60  # readings in a frame, one period of a sensor; seconds between them
+FRAME = 60  # readings in a frame, one period of a sensor
 # Of 100 readings: frames of sensors are cheap to carry, transactions dear to judge.
 MIX = {"sensors": 60, "errors": 20, "employees": 10, "cards": 10}
 SPOILT = 0.001  # of all records
 LATE, TWICE, LABELLED, FRAUD = 0.001, 0.001, 0.02, 0.2  # of transactions; of labels
 LABEL_DELAY = 86_400.0  # seconds of event time
 TICK = 0.05  # seconds between two sends
-DAYS_AGO = 600.0  # event time begins there. At 30,000 readings a second a day passes in 15 seconds: a card has a transaction a day, and
-# its windows of 30 days have filled after eight minutes
+DAYS_AGO = 600.0  # event time begins there
+STEP = 60  # seconds of event time from a sensor's reading to its next, unless told otherwise: what says how fast event time passes
+UNIT = 10 * sum(MIX.values())  # readings that are made at once
 
 Sent = Counter[str]
 
@@ -40,7 +41,8 @@ class Feed:
     """Records of a seed, in event time."""
 
     seed: int
-    begun: float
+    at: float  # event time
+    step: int = STEP
     sent: Sent = field(default_factory=Counter)  # readings, by stream
 
     def __post_init__(self) -> None:
@@ -53,17 +55,18 @@ class Feed:
         self._errors = [b"%.5f" % abs(error) for error in noise.normal(0.5, 0.2, 5_000)]
         self._labels: deque[tuple[float, bytes, bytes]] = deque()
         self._units = 0
+        self._next = [int(self.at)] * SENSORS  # when each sensor's next frame begins
 
     def unit(self) -> Iterator[tuple[str, bytes, bytes]]:
         """Records (topic, key, value) of 600 readings of sensors and what belongs to them, a step of event time."""
         draws = self._draws
         self._units += 1
-        at = self.begun + self._units * 600 / SENSORS * STEP
-        for place in range(600 // FRAME):
-            number = (self._units * 10 + place) % SENSORS
+        self.at = at = self.at + 10 * MIX["sensors"] / SENSORS * self.step
+        for place in range(10 * MIX["sensors"] // FRAME):
+            number = (self._units * (10 * MIX["sensors"] // FRAME) + place) % SENSORS
             frame = self._frames[-1 if draws.random() < 0.002 else draws.randrange(300)]
-            begin = self.begun + (self._units * 10 + place) // SENSORS * FRAME * STEP
-            value = b'{"sensor_id":"s%d","at":%d,"step":%d,"values":%s}' % (number, begin, STEP, frame)
+            value = b'{"sensor_id":"s%d","at":%d,"step":%d,"values":%s}' % (number, self._next[number], self.step, frame)
+            self._next[number] += FRAME * self.step
             yield self._maybe_spoilt("sensors", b"s%d" % number, value, FRAME)
         for _ in range(MIX["errors"] * 10):
             key, n = b"m%d" % draws.randrange(MODELS), draws.randrange(5_000)
@@ -103,20 +106,20 @@ class Feed:
         return topics.source(stream), key, value
 
 
-async def send(address: str, prefix: str, partitions: int, rate: Any, stop: Event, feed: Feed) -> None:
-    """Send units of the feed at `rate.value` readings a second, however it changes, until told to stop."""
+async def send(address: str, prefix: str, partitions: int, rate: Any, step: Any, stop: Event, feed: Feed) -> None:
+    """Send units of the feed at `rate.value` readings a second, `step.value` apart, however these change, until told to stop."""
     producer = AIOKafkaProducer(bootstrap_servers=address, acks="all", max_batch_size=1 << 17)
     await producer.start()
     due, last = 0.0, time.monotonic()
-    size = 10.0 * sum(MIX.values())
     try:
         while not stop.is_set():
             now = time.monotonic()
             due, last = min(due + rate.value * (now - last), rate.value), now  # what was missed for longer than a second is let go
             batches: dict[tuple[str, int], Any] = {}
             deliveries = []
-            while due >= size:
-                due -= size
+            feed.step = step.value
+            while due >= UNIT:
+                due -= UNIT
                 for topic, key, value in feed.unit():
                     place = prefix + topic, partition_of_key(key, partitions)
                     batch = batches.get(place)
@@ -133,8 +136,8 @@ async def send(address: str, prefix: str, partitions: int, rate: Any, stop: Even
         await producer.stop()
 
 
-def run(address: str, prefix: str, partitions: int, rate: Any, stop: Event, result: Any) -> None:
+def run(address: str, prefix: str, partitions: int, rate: Any, step: Any, stop: Event, result: Any) -> None:
     """A process of its own; puts into `result` what was sent."""
     feed = Feed(0, time.time() - DAYS_AGO * 86_400)
-    asyncio.run(send(address, prefix, partitions, rate, stop, feed))
+    asyncio.run(send(address, prefix, partitions, rate, step, stop, feed))
     result.put(dict(feed.sent))
