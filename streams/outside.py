@@ -19,7 +19,7 @@ from streams.agents.trainer import keep_models, keep_training
 from streams.agents.watch import Watcher
 from streams.durable.references import Records
 from streams.transport.log import Record
-from streams.transport.tail import Logs, values
+from streams.transport.tail import Logs, PatientLogs, values
 
 if TYPE_CHECKING:
     from streams.engine import App
@@ -106,7 +106,7 @@ def train(app: App, settings: Settings, watcher: Watcher, logs: Logs, records: R
 
     async def learn() -> None:
         training = keep_training(
-            make, logs, (prefix + topics.scores(stream.name), prefix + topics.CARD_LABELS, prefix + models),
+            make, PatientLogs(logs), (prefix + topics.scores(stream.name), prefix + topics.CARD_LABELS, prefix + models),
             settings.streams.partitions, publish, watcher.refuse, lambda: 0 in watcher.partitions, settings.records.future_seconds,
             partial(watcher.metrics.trained, stream.name),
             lambda fraud: watcher.metrics.labels.labels(stream.name, "fraud" if fraud else "genuine").inc(),
@@ -114,7 +114,7 @@ def train(app: App, settings: Settings, watcher: Watcher, logs: Logs, records: R
         await _for_ever(app, training)
 
     async def follow() -> None:
-        await _for_ever(app, keep_models(logs, models, records, watcher.offers.offer, make().names, prefix))
+        await _for_ever(app, keep_models(PatientLogs(logs), models, records, watcher.offers.offer, make().names, prefix))
 
     app.task(learn)
     app.task(follow)

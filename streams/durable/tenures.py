@@ -22,6 +22,7 @@ BACKOFF, LONGEST_BACKOFF = 0.1, 5.0  # seconds between two attempts to restore
 STANDING_SHARE = 20  # a fold stands still while its state is copied: for no more than one second in so many
 KEPT = 2  # checkpoints that lie in the topic: the current one and the one before it
 LOOK = 0.05  # how often is looked whether a checkpoint is due, in seconds
+LEASE = 3.0  # seconds, a heartbeat's, in which a fold that may not speak may be allowed to after all
 # Seconds before a fold that has died again without a checkpoint in between is brought back: each time all partitions stand for a moment,
 # and all since the last checkpoint is said once more.
 AGAIN, LONGEST_AGAIN = 1.0, 30.0
@@ -236,6 +237,7 @@ class Tenures:
     async def _last_words(self, number: int, tenure: Tenure, limit: float) -> None:
         try:
             async with asyncio.timeout(limit):
+                await self._not_silenced(tenure)
                 await self.checkpoint(number)
         except Exception as problem:
             logger.info(
@@ -243,3 +245,19 @@ class Tenures:
             )
         finally:
             tenure.suspended = True
+
+    async def _not_silenced(self, tenure: Tenure) -> None:
+        """Return when no fold waits for a lease that does not come: it holds its lock as long as it waits.
+
+        So it is where the group has put us out. It will have us back when the partitions are given back, not before.
+
+        Raises
+        ------
+        Dead
+            The group would refuse the checkpoint anyway.
+        """
+        end = self.clock() + LEASE
+        while tenure.lock.locked() and not tenure.lease():
+            if self.clock() > end:
+                raise Dead("the group has not heard of us for too long")
+            await asyncio.sleep(LOOK)

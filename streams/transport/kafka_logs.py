@@ -118,10 +118,11 @@ class KafkaLogs:
         offset = start
         while True:
             try:
-                found, offset = await self._records(topic, partition, offset)
-            except OffsetOutOfRangeError:
-                offset = await self.begin(topic, partition)
-                continue
+                try:
+                    found, offset = await self._records(topic, partition, offset)
+                except OffsetOutOfRangeError:
+                    offset = await self.begin(topic, partition)
+                    continue
             except (TimeoutError, KafkaConnectionError) as problem:
                 logger.warning("Still trying to read %s/%d: %r", topic, partition, problem)
                 continue

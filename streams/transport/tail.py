@@ -7,11 +7,15 @@ as often as one likes; `kafka_logs` has the one for Apache Kafka.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import NamedTuple, Protocol
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NamedTuple, Protocol, TypeVar
 
 from streams.transport.broker import Broker
 from streams.transport.log import Record
+
+T = TypeVar("T")
+logger = logging.getLogger("streams.transport.tail")
 
 
 class Whole(NamedTuple):
@@ -65,6 +69,37 @@ class MemoryLogs:
                 offset = record.offset + 1
                 yield record
             await news.wait()
+
+
+class PatientLogs:
+    """Others' logs, asked again for as long as nothing answers.
+
+    For those who have time and whose end would be the worker's: a broker that is away for a while, or a machine that is busy with
+    something else, must not end them.
+    """
+
+    def __init__(self, logs: Logs) -> None:
+        self._logs = logs
+
+    async def begin(self, topic: str, partition: int) -> int:
+        return await _answered(lambda: self._logs.begin(topic, partition))
+
+    async def end(self, topic: str, partition: int) -> int:
+        return await _answered(lambda: self._logs.end(topic, partition))
+
+    async def read_to_end(self, topic: str, partition: int, start: int = 0) -> Whole:
+        return await _answered(lambda: self._logs.read_to_end(topic, partition, start))
+
+    def tail(self, topic: str, partition: int = 0, start: int = 0) -> AsyncIterator[Record]:
+        return self._logs.tail(topic, partition, start)
+
+
+async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
+    while True:
+        try:
+            return await ask()
+        except TimeoutError as silence:  # it took its time: no other pause is needed
+            logger.warning("Asking again: %s", silence)
 
 
 async def values(logs: Logs, topic: str) -> AsyncIterator[bytes]:
