@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -92,6 +93,15 @@ def _urls(text: str) -> bool:
     return True
 
 
+def _signing(text: str) -> bool:
+    if not text.startswith("whsec_"):
+        return True
+    try:
+        return b64decode(text.removeprefix("whsec_"), validate=True) != b""
+    except ValueError:
+        return False
+
+
 def _windows(texts: tuple[str, ...]) -> bool:
     try:
         return all(windows.read(text, STREAMS) for text in texts)
@@ -170,6 +180,7 @@ MU = Wanted("the mean of log10(amount), from −100 to 100", lambda value: abs(v
 SIGMA = Wanted("the standard deviation of log10(amount), from 0.000001 to 10", lambda value: 1e-6 <= value <= 10.0)
 URLS = Wanted("http:// or https:// addresses with commas between, or nothing", _urls)
 HOOKS = Wanted("http:// or https:// addresses with commas between, or nothing", _urls, secret=True)
+SIGNING = Wanted('"whsec_" and base64 behind it, padded with "=" to fours, or any text that begins otherwise', _signing, secret=True)
 WINDOWS = Wanted(
     'a list of windows such as "Sun 02:00-04:00", "sensors Mon-Fri 22:00-06:00", "2026-12-24T18:00/2026-12-27T06:00"', _windows
 )
@@ -448,7 +459,7 @@ class Relay(Section, frozen=True, kw_only=True):
     alertmanagers: Annotated[str, URLS]
     alertmanager_authorization: Annotated[str, SECRET]
     webhooks: Annotated[str, HOOKS]
-    webhook_secret: Annotated[str, SECRET]
+    webhook_secret: Annotated[str, SIGNING]
     key_label: Annotated[bool, SWITCH]
     resend: Annotated[float, RESEND]
     minimum: Annotated[float, HALF_AN_HOUR]

@@ -39,6 +39,14 @@ class Window:
         yesterday = (local - timedelta(days=1)).weekday()
         return (day in self.days and minute >= self.begin) or (yesterday in self.days and minute < self.until)
 
+    def began(self, local: datetime) -> datetime:
+        """When it began, of a moment that lies in it."""
+        if self.once is not None:
+            return self.once[0]
+        midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+        of_today = self.begin < self.until or (local.weekday() in self.days and 60 * local.hour + local.minute >= self.begin)
+        return midnight + timedelta(minutes=self.begin, days=0 if of_today else -1)
+
 
 def read(text: str, streams: Sequence[str]) -> Window:
     """A window as it is written.
@@ -54,6 +62,8 @@ def read(text: str, streams: Sequence[str]) -> Window:
     True
     >>> read("Mon-Fri 12:00-13:00", []).holds(datetime(2026, 11, 23, 13, 0))
     False
+    >>> read("Sat,Sun 22:00-06:00", []).began(datetime(2026, 11, 23, 5, 59)).isoformat()
+    '2026-11-22T22:00:00'
     """
     words = text.split()
     stream = words.pop(0) if words and words[0] in streams else None

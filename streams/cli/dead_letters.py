@@ -71,9 +71,9 @@ def redrive(
 ) -> None:
     """Send letters, bytes and key as they came, back to the topic and partition they came from, stamped with now.
 
-    One that a destination of the relay did not take goes to that destination alone. Letters stay where they are: the last line says
-    from which offset to go on next time, so that none is sent twice. What still cannot be read comes back as a new letter. A letter
-    that was too large to be kept whole is left out.
+    One that a destination of the relay did not take goes to that destination alone: a webhook gets it as it came, Alertmanager is told
+    how its episode stands now. Letters stay where they are: the last line says from which offset to go on next time, so that none is
+    sent twice. What still cannot be read comes back as a new letter. A letter that was too large to be kept whole is left out.
     """
     settings = settings_of(config)
     chosen = [each for each in wanted(letters(settings, start), settings, stream) if reason is None or reason in each.reason]

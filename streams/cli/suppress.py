@@ -31,6 +31,8 @@ def suppress(
     What is still open at the end is told then. Agents go on alerting: the alerts stand in their topic.
     """
     settings = settings_of(config)
+    import msgspec
+
     from streams.relay import quiet
 
     if stream is None:
@@ -46,7 +48,7 @@ def suppress(
     if lift:
         if last is None or last.until <= now:
             raise UserError(f"nothing is suppressed of {stream}/{key}")
-        said = quiet.Suppression(stream, key, last.since, now, last.reason)
+        said = msgspec.structs.replace(last, until=now)
     else:
         try:
             seconds = quiet.seconds_of(span or "")

@@ -3,11 +3,13 @@
 An episode is sent with an end that lies ten times `relay.resend` ahead, and sent again every `relay.resend`, so that nothing depends on
 Alertmanager's own resolve_timeout, and what is forgotten there (a restart) comes back. Its labels stay the same as long as its severity
 does; when that rises, the alert with the new label is fired and the old one ended in one request. One that is over too soon for
-anybody to be notified (group_wait) stands for `relay.minimum`.
+anybody to be notified (group_wait) stands for `relay.minimum`. So does one that was refused and is sent once more from the dead
+letters, if it is over by then; if it is open, it is told as it stands.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,10 +62,13 @@ class Alertmanager(Courier):
         brief: dict[str, Story] = {}  # over, and never told of
         for record in records:
             heard, alert, story = self.hear(record)
-            if story is None or alert is None:
+            if alert is None:
                 continue
             news += heard is Heard.NEWS
-            if story.over and story.id not in self._standing:
+            if story is None:
+                if heard is Heard.NEWS:
+                    self._once_more(record, alert, brief)
+            elif story.over and story.id not in self._standing:
                 if heard is Heard.NEWS:
                     brief[story.id] = story
             elif story.over:
@@ -80,6 +85,16 @@ class Alertmanager(Courier):
 
     def silenced(self, story: Story, seconds: float) -> None:
         """Nothing to do here: what is over is ended by the next `tick`."""
+
+    def _once_more(self, record: Record, alert: Alert, brief: dict[str, Story]) -> None:
+        """What was refused, and has been sent once more for us: of an open episode it is told how that stands."""
+        name = alert.data.episode.id
+        if self.ledger.knows(name):
+            if name in self._standing:
+                self._standing[name].refused = False
+                self._standing[name].sent = -math.inf
+        else:
+            brief[name] = Story(record._replace(value=None), alert, record.value or b"", record.timestamp_ms / 1000.0, over=True)
 
     def _reconcile(self, brief: Sequence[Story]) -> None:
         """Send what differs between what is and what was last sent."""

@@ -10,7 +10,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from config.settings import Relay
@@ -25,6 +25,8 @@ from streams.transport.log import Record
 
 Send = Callable[[str, bytes, Mapping[str, str], float], Answer]
 POLL_SECONDS = 1.0
+MEASURE_SECONDS = 15.0  # while a destination is away
+SAID = 200  # characters of an answer that are worth a line
 
 
 class Stopped(Exception):
@@ -33,7 +35,10 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What couriers share: settings, quiet, silences by stream in seconds, metrics, what is asked whether to stop, clock and post."""
+    """What couriers share: settings, quiet, silences by stream in seconds, metrics, what is asked whether to stop, clock and post.
+
+    `hidden` are secrets that no answer may bring to light: a destination may say again what it was sent.
+    """
 
     relay: Relay
     quiet: Quiet
@@ -42,6 +47,7 @@ class Around:
     stopping: Callable[[], bool]
     clock: Callable[[], float] = time.time
     send: Send = post
+    hidden: Sequence[str] = ()
 
 
 class Courier(ABC):
@@ -55,7 +61,7 @@ class Courier(ABC):
         self.ledger = Ledger(around.quiet)
         self.serving = False  # what is ours is known, and read
         self._early: list[Record] = []
-        self._looked = 0.0
+        self._looked = self._measured = 0.0
 
     def run(self) -> None:
         """Serve until told to stop."""
@@ -122,6 +128,8 @@ class Courier(ABC):
     def send(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Post once, and note what came of it."""
         answer = self.around.send(url, body, headers, self.relay.timeout)
+        words = logs.struck_out(answer.words, self.around.hidden)
+        answer = replace(answer, words=words if len(words) <= SAID else words[:SAID] + "…")
         self.metrics.trouble.labels(self.name).set(not answer.delivered)
         if answer.delivered:
             self.metrics.last_success.labels(self.name).set(self.around.clock())
@@ -138,6 +146,8 @@ class Courier(ABC):
         while (rest := end - time.monotonic()) > 0.0:
             if self.around.stopping():
                 raise Stopped
+            if time.monotonic() - self._measured >= MEASURE_SECONDS:
+                self._measure()
             self._early += self.inbox.poll(min(POLL_SECONDS, rest), paused=True)
         if self.around.stopping():
             raise Stopped
@@ -155,7 +165,7 @@ class Courier(ABC):
         if LETTER_FOR in dict(record.headers):
             return
         try:
-            self.ledger.hear(record, read(record))
+            self.ledger.hear(record, read(record), recalled=True)
         except ValueError:
             return
 
@@ -174,6 +184,11 @@ class Courier(ABC):
                 if (data.stream, data.audit.partition) == (stream, partition) and (stream, data.test) not in UNTIL_HEARD:
                     self.silenced(story, seconds)
                     self.ledger.end(story)
+        self._measure()
+
+    def _measure(self) -> None:
+        """How much is open, and how much waits: while a destination is away, too."""
+        self._measured = time.monotonic()
         self.metrics.open_episodes.labels(self.name).set(len(self.ledger))
         self.metrics.lag.labels(self.name).set(self.inbox.lag())
 

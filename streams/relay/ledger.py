@@ -7,16 +7,27 @@ log, the suppressions and the settings alone, so a courier that begins again kno
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Protocol
 
 from streams.relay.alert import CLOSED, Alert, without_evidence
 from streams.transport.log import Record
 
 REMEMBERED = 50_000  # episodes that are over, so that what is said of them again is known for a repeat
 
-Quiet = Callable[[str, str, float], str | None]  # (stream, key, epoch seconds) → why nothing is to be heard of it then
+UNHEARD_SECONDS = 60.0  # a suppression so young may have been said and not been heard of by the relay of then
+
+
+class Quiet(Protocol):
+    """When nothing is to be heard of a stream's key."""
+
+    def __call__(self, stream: str, key: str, at: float, /) -> str | None:
+        """Why nothing is, at an epoch second; None if it is."""
+
+    def began(self, stream: str, key: str, at: float, earliest: float) -> float:
+        """Since when, without a break; not looked for further back than `earliest`."""
 
 
 class Heard(Enum):
@@ -35,6 +46,8 @@ class Story:
     record: Record  # the latest report's, without its value
     alert: Alert
     body: bytes  # its bytes, without the evidence
+    first: float  # epoch second at which its first report was recorded
+    recalled: bool = False  # whether that was dealt with by a relay before this one
     told: bool = False  # whether any report was not held
     held: bytes | None = None  # the latest report, whole, if it was held
     over: bool = False
@@ -60,7 +73,11 @@ class Ledger:
         """The stories that are not over."""
         return iter(list(self._open.values()))
 
-    def hear(self, record: Record, alert: Alert) -> tuple[Heard, Story | None]:
+    def knows(self, name: str) -> bool:
+        """Whether an episode is open."""
+        return name in self._open
+
+    def hear(self, record: Record, alert: Alert, *, recalled: bool = False) -> tuple[Heard, Story | None]:
         """Take a record in, and say what it is; the story is there unless it is a repeat.
 
         The reports of an episode come in their order, since they share a key and so a partition: one that is not above the last
@@ -73,21 +90,32 @@ class Ledger:
         last = self._over.get(name) if story is None else story.alert.data.episode.report
         if last is not None and number <= last:
             return Heard.REPEAT, None
-        held = self._quiet(data.stream, data.key, record.timestamp_ms / 1000.0) is not None
+        at = record.timestamp_ms / 1000.0
+        held = self._quiet(data.stream, data.key, at) is not None
         where, body = record._replace(value=None), without_evidence(record.value)
         if story is None:
-            story = Story(where, alert, body)
+            story = Story(where, alert, body, at, recalled)
         else:
             story.record, story.alert, story.body = where, alert, body
         if data.phase == CLOSED:
             self.end(story)
             story.held = None
-            return (Heard.NEWS if story.told or not held else Heard.UNSAID), story
+            return (Heard.UNSAID if held and not self.told(story, at) else Heard.NEWS), story
         self._over.pop(name, None)
         self._open[name] = story
         story.held = record.value if held else None
         story.told = story.told or not held
         return (Heard.HELD if held else Heard.NEWS), story
+
+    def told(self, story: Story, at: float) -> bool:
+        """Whether anybody has heard of it, at a moment of quiet; where that is not to be known, they have: an end too many does no harm.
+
+        What a relay of before held, it has told when that quiet was over; and what it got while it had not heard of a suppression, too.
+        """
+        if story.told or not story.recalled:
+            return story.told
+        data = story.alert.data
+        return story.first < self._quiet.began(data.stream, data.key, at, story.first) + UNHEARD_SECONDS
 
     def end(self, story: Story) -> None:
         """A story is over; its id is remembered for a while."""

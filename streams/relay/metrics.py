@@ -33,3 +33,7 @@ class RelayMetrics:
         for metric in vars(self).values():
             if isinstance(metric, Counter | Gauge):
                 metric.labels(destination)
+
+    def failing(self, destination: str) -> bool:
+        """Whether a destination does not take what it is sent."""
+        return bool(self.registry.get_sample_value("nilometer_relay_failing", {"destination": destination}))

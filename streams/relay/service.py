@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
+from config.load import secrets
 from config.settings import Settings
 from streams import topics
 from streams.errors import UserError
@@ -16,12 +17,14 @@ from streams.relay.alertmanager import Alertmanager
 from streams.relay.courier import Around, Courier
 from streams.relay.inbox import Inbox, KafkaInbox
 from streams.relay.metrics import RelayMetrics
+from streams.relay.post import without_login
 from streams.relay.quiet import Quiet, Suppressions
 from streams.relay.webhook import Webhook
 from streams.telemetry import logs
 
 AGAIN_SECONDS = 3.0  # after a failure of Kafka's
 STOP_SECONDS = 30.0  # that a thread has to come to an end
+SHORTEST = 6  # characters of a part of a secret: shorter ones are in every other word
 
 Make = Callable[[Inbox], Courier]
 
@@ -62,7 +65,7 @@ class Service:
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether all that is read can be delivered, for ``/readyz``."""
-        failing = [name for name in self.destinations if self.metrics.trouble.labels(name)._value.get()]
+        failing = [name for name in self.destinations if self.metrics.failing(name)]
         waiting = [name for name in self.destinations if name not in self._couriers or not self._couriers[name].serving]
         well = self._known.is_set() and not waiting and not failing and not self._trouble
         return well, {"waiting": waiting, "failing": failing, "trouble": dict(self._trouble)}
@@ -76,7 +79,7 @@ class Service:
             "errors": settings.calibration.silence_seconds,
         }
         quiet = Quiet(settings.relay, self._suppressions)
-        return Around(settings.relay, quiet, silences, self.metrics, self._stop.is_set)
+        return Around(settings.relay, quiet, silences, self.metrics, self._stop.is_set, hidden=hidden(settings))
 
     def _spawn(self, name: str, work: Callable[[], None]) -> None:
         def guarded() -> None:
@@ -154,6 +157,24 @@ def destinations(settings: Settings, around: Around) -> dict[str, Make]:
         name = name_of("webhook", url)
         found[name] = lambda inbox, name=name, url=url: Webhook(name, inbox, around, url)  # type: ignore[misc]
     return found
+
+
+def hidden(settings: Settings) -> list[str]:
+    """What a destination is sent and no answer of it may bring to light, longest first: secrets, and what of them stands by itself there.
+
+    >>> from config.load import load
+    >>> hidden(load(environment={"NILOMETER_RELAY__WEBHOOKS": "https://me:secret@a.example/T0/token,https://b.example"}))[2:]
+    ['https://b.example', 'bWU6c2VjcmV0', '/T0/token', 'secret']
+    """
+    relay = settings.relay
+    found = {relay.alertmanager_authorization.partition(" ")[2]}  # behind "Bearer"
+    for url in addresses(relay.webhooks):
+        whole = urlsplit(url)
+        found |= {url, urlunsplit(("", "", whole.path, whole.query, ""))}
+    for url in (*addresses(relay.webhooks), *addresses(relay.alertmanagers)):
+        found |= {urlsplit(url).password or "", without_login(url)[1].get("Authorization", "").partition(" ")[2]}
+    parts = {part for part in found if len(part) >= SHORTEST}
+    return sorted({*secrets(settings), *parts}, key=len, reverse=True)
 
 
 def addresses(text: str) -> list[str]:

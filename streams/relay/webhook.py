@@ -6,7 +6,6 @@ Signed as Standard Webhooks has it: ``webhook-id`` (the alert's id: what comes t
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 import hmac
 from base64 import b64decode, b64encode
@@ -51,7 +50,7 @@ class Webhook(Courier):
                 story.held, story.told = None, True
 
     def silenced(self, story: Story, seconds: float) -> None:
-        if story.told:
+        if self.ledger.told(story, self.around.clock()):
             ended = ended_by_silence(story.body, seconds)
             self._tell(story.record._replace(value=ended), f"{story.id}.silence")
 
@@ -72,12 +71,15 @@ class Webhook(Courier):
 
 
 def key_of(secret: str) -> bytes:
-    """The bytes to sign with: of ``whsec_…`` what its base64 stands for, of any other text its UTF-8."""
+    """The bytes to sign with: of ``whsec_…`` what its base64 stands for, of any other text its UTF-8.
+
+    Raises
+    ------
+    binascii.Error
+        What follows ``whsec_`` is no base64; settings that were loaded have been checked for that.
+    """
     if secret.startswith("whsec_"):
-        try:
-            return b64decode(secret.removeprefix("whsec_"), validate=True)
-        except binascii.Error:
-            pass
+        return b64decode(secret.removeprefix("whsec_"), validate=True)
     return secret.encode()
 
 

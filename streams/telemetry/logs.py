@@ -64,7 +64,7 @@ class InText(logging.Formatter):
         self._secrets = secrets(settings)
 
     def format(self, record: logging.LogRecord) -> str:
-        return _struck_out(f"nilometer: {record.getMessage()}" if record.name == OWN.name else super().format(record), self._secrets)
+        return struck_out(f"nilometer: {record.getMessage()}" if record.name == OWN.name else super().format(record), self._secrets)
 
 
 class InJson(logging.Formatter):
@@ -91,7 +91,7 @@ class InJson(logging.Formatter):
             line["key"] = masked(key, line.get("stream", ""), self._log)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        safe = {name: _struck_out(value, self._secrets) if isinstance(value, str) else value for name, value in line.items()}
+        safe = {name: struck_out(value, self._secrets) if isinstance(value, str) else value for name, value in line.items()}
         return json.dumps(safe, ensure_ascii=False, default=str)
 
 
@@ -127,7 +127,8 @@ class _Stderr(logging.StreamHandler[Any]):
         super().emit(record)
 
 
-def _struck_out(text: str, hidden: Iterable[str]) -> str:
+def struck_out(text: str, hidden: Iterable[str]) -> str:
+    """A text without these secrets."""
     for secret in hidden:
         text = text.replace(secret, STRUCK_OUT)
     return text

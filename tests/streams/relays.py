@@ -126,13 +126,15 @@ class MemoryInbox:
 class Receiver:
     """An HTTP server in this process; `script` says what comes of the next posts, and 200 afterwards.
 
-    A status is answered; "cut" cuts the connection before an answer, "unanswered" does so after taking it, "late" never answers.
+    A status is answered, with header fields and words if these stand beside it; "cut" cuts the connection before an answer, "unanswered"
+    does so after taking it, "late" never answers, "drip" answers a byte now and then, until `hold` is set or nobody listens.
     """
 
     def __init__(self, script=()):
         self.script = list(script)
         self.posts = []  # (path, headers, body)
         self.hold = threading.Event()
+        self.left = threading.Event()  # the other side has hung up on "drip"
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -141,19 +143,28 @@ class Receiver:
                 what = outer.script.pop(0) if outer.script else 200
                 if what == "late":
                     outer.hold.wait(10)
+                if what == "drip":
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+                    try:
+                        while not outer.hold.wait(0.01):
+                            self.wfile.write(b"X")
+                    except OSError:
+                        outer.left.set()
                 if what == "unanswered":
                     outer.posts.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
-                if what in ("cut", "late", "unanswered"):
+                if what in ("cut", "late", "unanswered", "drip"):
                     self.close_connection = True
                     return
-                status, headers = what if isinstance(what, tuple) else (what, {})
+                status, headers, *words = what if isinstance(what, tuple) else (what, {})
+                said = b"".join(words)
                 if status == 200:
                     outer.posts.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(said)))
                 self.end_headers()
+                self.wfile.write(said)
 
             def log_message(self, *_):
                 pass
@@ -191,11 +202,11 @@ class World:
         self.metrics = RelayMetrics()
         self.quiet = Quiet(self.settings.relay, self.suppressions)
 
-    def around(self, blow=None):
+    def around(self, blow=None, hidden=()):
         def send(*arguments):
             return blow.step(lambda: post(*arguments)) if blow else post(*arguments)
 
-        return Around(self.settings.relay, self.quiet, SILENCES, self.metrics, lambda: self.stopped, lambda: self.now, send)
+        return Around(self.settings.relay, self.quiet, SILENCES, self.metrics, lambda: self.stopped, lambda: self.now, send, hidden)
 
     def stop(self):
         self.stopped = True

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from config.load import defaults
+from config.load import ConfigError, defaults, load
 from config.settings import STREAMS
 from detectors.protocol import UNTIL_HEARD
 from streams.configured import definition
 from streams.dead_letters import LETTER_FOR
 from streams.relay import alert as alerts
+from streams.relay import courier
 from streams.relay.inbox import Reassigned
 from streams.relay.ledger import Heard, Ledger
+from streams.relay.post import post
 from streams.relay.quiet import KEPT_SECONDS, Suppression, prolonged, seconds_of, stale
 from streams.relay.webhook import Webhook, key_of, sign
 from tests.streams.relays import START, Blow, Killed, MemoryInbox, Receiver, Topics, World, alert
@@ -65,7 +70,10 @@ def test_every_alert_is_posted_once_as_it_came_and_signed():
 
 def test_a_secret_is_text_or_base64():
     assert key_of("whsec_c2VjcmV0") == b"secret" == key_of("secret")
-    assert key_of("whsec_no base64") == b"whsec_no base64"
+    for wrong in ("whsec_no base64", "whsec_c2VjcmV0cw", "whsec_", "whsec_é"):
+        with pytest.raises(ConfigError, match=r'relay\.webhook_secret = \(not shown\): wanted "whsec_" and base64 behind it'):
+            load(environment={"NILOMETER_RELAY__WEBHOOK_SECRET": wrong})
+    assert load(environment={"NILOMETER_RELAY__WEBHOOK_SECRET": "whsec_c2VjcmV0"}).relay.webhook_secret
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -105,6 +113,49 @@ def test_an_answer_that_does_not_come_is_a_failure():
         world.deliver(to(receiver.url), topics)
         assert set(receiver.ids) == SAID
         assert world.count("failed_posts_total", NAME) == 1
+
+
+def test_an_answer_that_comes_a_byte_now_and_then_is_none_and_its_connection_is_cut():
+    with Receiver(["drip"]) as receiver:
+        answer = post(receiver.url, b"{}", {}, 0.2)
+        assert (answer.status, answer.words) == (0, "TimeoutError: no whole answer within 0.2 s")
+        assert receiver.left.wait(60)
+        assert post(receiver.url, b"{}", {}, 60.0).delivered
+
+
+def test_what_a_destination_says_is_cut_short_harmless_and_keeps_our_secrets(capsys):
+    said = b"\x1b[2J no token/17,\r\n  Bearer word-17: " + b"x" * 5_000
+    with Receiver([(400, {}, said)] * 3) as receiver:
+        world, topics = World(), Topics()
+        topics.say(alert("a1"))
+        hidden = ["word-17", "token/17"]
+        Webhook(NAME, MemoryInbox(topics, done=world.stop), world.around(hidden=hidden), receiver.url).run()
+    ((letter, _),) = topics.letters
+    assert letter.reason.startswith(f"{NAME}: HTTP 400: \\x1b[2J no (not shown), Bearer (not shown): xxx")
+    assert len(letter.reason) < 260
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all("x…" in line and "17" not in line for line in lines)
+
+
+def test_how_much_waits_is_known_while_a_destination_is_away(monkeypatch):
+    monkeypatch.setattr(courier, "MEASURE_SECONDS", 0.0)
+    with Receiver([500]) as receiver:
+        world, topics, waiting = World(backoff=60.0, longest_backoff=60.0), story(), []
+        inbox = MemoryInbox(topics)
+        poll = inbox.poll
+
+        def more(seconds, *, paused=False):
+            if paused:
+                waiting.append(world.count("lag_records", NAME))
+                topics.say(alert(f"z{len(waiting)}"))
+                world.stopped = len(waiting) == 3
+            return poll(0.0, paused=paused)
+
+        inbox.poll = more
+        Webhook(NAME, inbox, world.around(), receiver.url).run()
+    assert waiting == [8, 9, 10]
+    assert world.metrics.failing(NAME)
 
 
 def test_after_too_many_tries_an_alert_is_a_dead_letter_that_can_be_sent_once_more_to_this_destination_alone():
@@ -216,6 +267,81 @@ def test_what_was_told_before_is_ended_within_a_suppression_too():
         assert receiver.ids == ["a1", "a1.2"]
 
 
+def windows(hours):
+    return World(maintenance=[f"sensors 2026-11-22T{a:02}:00/2026-11-22T{b:02}:00" for a, b in hours])
+
+
+HOUR = 3_600.0
+MIDNIGHT = datetime(2026, 11, 22, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("hours", "heard"), [([(1, 3), (5, 7)], True), ([(1, 7)], False), ([(1, 3), (3, 7)], False), ([(2, 7)], True)],
+    ids=["another window", "the same", "one after another", "told before"],
+)  # fmt: skip
+def test_after_a_restart_in_a_quiet_time_the_end_of_what_was_told_before_is_told_and_of_nothing_else(hours, heard):
+    topics, world = Topics(), windows(hours)
+    topics.say(alert("a1"), at=MIDNIGHT + (1.5 if hours[0][0] == 1 else 1.0) * HOUR)
+    topics.say(alert("a1", 1, "updated"), at=MIDNIGHT + 2.5 * HOUR)
+    topics.committed = {place: len(log) for place, log in topics.logs.items()}
+    world.now = MIDNIGHT + 6.0 * HOUR
+    topics.say(alert("a1", 2, "closed"), at=world.now)
+    with Receiver() as receiver:
+        world.deliver(to(receiver.url), topics)
+        assert receiver.ids == (["a1.2"] if heard else [])
+
+
+def test_after_a_restart_in_a_suppression_what_may_have_been_told_before_it_was_heard_of_is_ended():
+    topics, world = Topics(), World()
+    world.suppressions.hear(*said("p-1", START, START + 600))
+    topics.say(alert("a1"), at=START + 1)
+    topics.say(alert("a2", test="amplitude"), at=START + 100)
+    topics.committed = {place: len(log) for place, log in topics.logs.items()}
+    topics.say(alert("a1", 1, "closed"), alert("a2", 1, "closed", test="amplitude"), at=START + 200)
+    with Receiver() as receiver:
+        world.deliver(to(receiver.url), topics)
+        assert receiver.ids == ["a1.1"]
+
+
+def test_what_a_suppression_held_is_known_when_the_key_is_suppressed_again():
+    topics, world = Topics(), World()
+    first = Suppression("sensors", "p-1", START, START + 100)
+    again = prolonged(first, Suppression("sensors", "p-1", START + 300, START + 600))
+    assert again.earlier == ((START, START + 100),)
+    assert world.suppressions.hear(again.topic_key(), msgspec.json.encode(again))
+    topics.say(alert("a1"), at=START + 50)  # held; and no relay ran when that was over
+    topics.committed = {place: len(log) for place, log in topics.logs.items()}
+    world.now = START + 400
+    with Receiver() as receiver:
+        world.deliver(to(receiver.url), topics)
+        assert receiver.ids == []
+        world.now = START + 601
+        world.deliver(to(receiver.url), topics)
+        assert receiver.ids == ["a1"]
+
+
+WINDOWS = ("daily 00:00-00:10", "Sun 23:50-00:05", "Sat 23:40-00:02", "2026-11-22T00:12/2026-11-22T00:20", "sensors daily 23:00-24:00")
+
+
+@given(
+    spans=st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), max_size=4), texts=st.lists(st.sampled_from(WINDOWS), max_size=3)
+)  # fmt: skip
+@settings(max_examples=30, deadline=None)
+def test_since_when_it_is_quiet_is_what_one_finds_minute_by_minute(spans, texts):
+    """Reference: back from a minute to the one before, as long as that is quiet."""
+    world = World(maintenance=texts)
+    held = tuple((MIDNIGHT + 60.0 * begin, MIDNIGHT + 60.0 * (begin + long)) for begin, long in spans)
+    if held:
+        each = Suppression("sensors", "p-1", *held[0], earlier=held[1:])
+        assert world.suppressions.hear(each.topic_key(), msgspec.json.encode(each))
+    for now in (MIDNIGHT + 60.0 * minute for minute in range(0, 50, 3)):
+        if world.quiet("sensors", "p-1", now) is not None:
+            reference = now
+            while world.quiet("sensors", "p-1", reference - 60.0) is not None:
+                reference -= 60.0
+            assert world.quiet.began("sensors", "p-1", now, MIDNIGHT - 2 * HOUR) == reference
+
+
 def test_in_a_maintenance_window_alerts_wait():
     night = datetime(2026, 11, 22, 2, 30, tzinfo=UTC).timestamp()  # a Sunday
     topics, world = Topics(), World(maintenance=["sensors Sun 02:00-04:00"])
@@ -308,7 +434,5 @@ def test_suppressions_that_cannot_be_read_are_passed_over_and_a_tombstone_forget
 
 
 def said(key, since, until):
-    import msgspec
-
     each = Suppression("sensors", key, since, until, "a test")
     return each.topic_key(), msgspec.json.encode(each)

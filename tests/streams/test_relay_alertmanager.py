@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from streams.dead_letters import LETTER_FOR
 from streams.relay.alertmanager import Alertmanager
 from tests.kafka.broker import free_ports
 from tests.streams.relays import START, Blow, Killed, MemoryInbox, Receiver, Topics, World, alert
@@ -171,6 +172,31 @@ def test_one_that_is_refused_is_buried_once_and_the_others_are_delivered():
             relay.turn(100.0)
         assert {name for name, _ in Sent(receiver).alerts} == {"b1", "c1"}
         assert [(letter.topic, letter.offset, name) for letter, name in topics.letters] == [("alerts.sensors", 0, NAME)]
+
+
+def test_what_was_refused_and_is_sent_once_more_is_told_as_it_stands():
+    with Receiver([400] * 4) as receiver:
+        world, topics, sent = World(), Topics(), Sent(receiver)
+        topics.say(alert("a1"), alert("b1", key="p-2"), alert("c1", key="p-3"))
+        relay = Standing(world, topics, receiver.url)
+        relay.turn()
+        assert sent.alerts == {}
+        assert len(topics.letters) == 3
+        topics.say(alert("a1", 1, "updated"), alert("b1", 1, "closed", key="p-2"), at=START + 10.0)
+        receiver.script += [400] * 3
+        relay.turn(10.0)
+        relay.turn(200.0)
+        assert sent.firing(world.now) == set()
+        for letter, name in topics.letters:
+            topics.put((letter.topic, letter.partition), letter.value, headers=[(LETTER_FOR, b"another")])
+            topics.put((letter.topic, letter.partition), letter.value, headers=[(LETTER_FOR, name.encode())])
+        for _ in range(5):
+            relay.turn()
+        assert sent.firing(world.now) == {("a1", "warning"), ("b1", "warning"), ("c1", "warning")}
+        assert sent.alerts["a1", "warning"]["annotations"]["reasons"] == "updated 1"
+        relay.turn(60.0)
+        relay.turn(540.0)
+        assert sent.firing(world.now) == {("a1", "warning"), ("c1", "warning")}, "b1 is over: it stood for relay.minimum"
 
 
 def test_one_that_is_away_is_tried_for_ever():
