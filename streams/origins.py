@@ -8,13 +8,14 @@ from may be named, and partitions below 10,000, whatever somebody else writes th
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import numpy as np
 
 from detectors.protocol import Ints
 from streams import topics
 from streams.decoding.refusals import Refusals, shown
-from streams.partition import Coordinates, Origins
+from streams.partition import Origins
 from streams.transport.chunk import Chunk, no_headers
 
 HEADER = "nilometer-origin"
@@ -22,9 +23,11 @@ _UPSTREAM = topics.source("cards")
 _WRITTEN = re.compile(rb"(%s)/(\d{1,4})/(\d{1,18})/(\d{1,9})\Z" % re.escape(_UPSTREAM.encode()))
 
 
-def header(origin: Coordinates) -> tuple[str, bytes]:
-    """An origin as a header: ``card.transactions/3/48213/0``, the topic without our prefix."""
-    return HEADER, f"{origin.topic}/{origin.partition}/{origin.offset}/{origin.index}".encode()
+def headers(born: Origins) -> Iterator[tuple[str, bytes]]:
+    """Origins as headers: ``card.transactions/3/48213/0``, the topic without our prefix."""
+    places = [f"{topic}/{partition}" for topic, partition in born.sources]
+    for source, offset, index in zip(born.source.tolist(), born.offset.tolist(), born.index.tolist(), strict=True):
+        yield HEADER, f"{places[source]}/{offset}/{index}".encode()
 
 
 def of_chunk(chunk: Chunk, rows: Ints, refusals: Refusals) -> Origins:

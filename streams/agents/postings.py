@@ -6,23 +6,29 @@ from collections.abc import Iterator
 
 import msgspec
 
-from detectors.protocol import MICROSECONDS
+from detectors.protocol import MICROSECONDS, REPEATED
 from streams import origins, topics
 from streams.definitions import Forwarded
 from streams.partition import Outcome
 from streams.records import Decoded
 
+_encode = msgspec.json.Encoder().encode
+
 
 def postings_of(decoded: Decoded, outcome: Outcome, exponent: int) -> Iterator[Forwarded]:
-    """The postings among a batch's transactions: those that were folded, name an employee and are no refund (no law holds for these)."""
-    employees, amounts = decoded.texts["employee_id"], decoded.columns.fields["amount"]
-    topic = topics.source("employees")
-    for row in outcome.rows.tolist():
-        employee, amount = employees[row], int(amounts[row])
-        if not employee or amount <= 0:
-            continue
-        record = {"employee_id": employee, "at": int(decoded.columns.at[row]) / MICROSECONDS, "amount": decimal(amount, exponent)}
-        yield Forwarded(topic, employee.encode(), msgspec.json.encode(record), [origins.header(decoded.origins[row])])
+    """The postings among a batch's transactions: those that name an employee and are no refund (no law holds for these).
+
+    A transaction that its card has had before is no second posting, whoever sent it twice.
+    """
+    employees, columns, topic = decoded.texts["employee_id"], decoded.columns, topics.source("employees")
+    kept = (columns.fields["amount"][outcome.rows] > 0) & (outcome.verdicts.reason != REPEATED)
+    rows = outcome.rows[kept]
+    times, amounts = (columns.at[rows] / MICROSECONDS).tolist(), columns.fields["amount"][rows].tolist()
+    for row, at, amount, origin in zip(rows.tolist(), times, amounts, origins.headers(decoded.origins.take(rows)), strict=True):
+        employee = employees[row]
+        if employee:
+            record = {"employee_id": employee, "at": at, "amount": decimal(amount, exponent)}
+            yield Forwarded(topic, employee.encode(), _encode(record), [origin])
 
 
 def decimal(amount: int, exponent: int) -> str:

@@ -3,6 +3,9 @@
 Everything that a client asks of the broker goes over its `Line`. A line can be cut: then the broker no longer hears this client,
 whose calls wait for ever. That is a crash as `kill -9` makes it (a task that is cancelled would still run its `finally`). Opened
 again after the session has passed, the same client is a zombie: all it had under way takes effect, late.
+
+A record that is produced may also be *overtaken*: the producer takes it, others that come after it are delivered, and only then its
+own delivery fails, as it does on Kafka when its time is up and theirs is not yet. It may land all the same, later than anybody expects.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from streams.transport.groups import Group
 T = TypeVar("T")
 
 SESSION = 10.0  # seconds, as the worker's own
+PATIENCE = 0.05  # seconds of the clock on the wall that an overtaken record waits for others
 
 
 @dataclass(slots=True)
@@ -37,10 +41,14 @@ class Fault:
         lose: it fails and has no effect. unanswered: it fails and has its effect. twice: it has its effect twice.
         crash before, crash after: the line is cut before or after its effect. cancel: it is cancelled from within, with no effect.
         hang: it is never answered. then before, then after: `then` is called, and it goes on.
+        overtaken, overtaken and lands (of produce alone): it returns, its delivery fails after those of `later` records that the same
+        producer took behind it, or after `PATIENCE` where so many do not come; the record is nowhere, or appended just then.
     record
         Whether a record of this key and value is meant, where one is produced.
     then
         What else shall happen.
+    later
+        How many records overtake this one.
     """
 
     kind: str
@@ -49,9 +57,19 @@ class Fault:
     skip: int = 0
     record: Callable[[bytes | None, bytes | None], bool] = lambda key, value: True
     then: Callable[[], object] = lambda: None
+    later: int = 1
+
+
+class Overtaken(Exception):
+    """A record has been taken, and its delivery will fail behind others'."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.kind)
+        self.later, self.lands = fault.later, fault.kind.endswith("lands")
 
 
 KINDS = ("lose", "unanswered", "twice", "crash before", "crash after", "cancel", "hang")
+LATE = ("overtaken", "overtaken and lands")  # of records that are produced
 
 
 class Line:
@@ -104,6 +122,8 @@ class Line:
             The client has crashed.
         asyncio.CancelledError
             It was cancelled, though nobody has cancelled the caller.
+        Overtaken
+            It shall fail later: the producer sees to it.
         """
         if self.calls is not None:
             self.calls.append((operation, topic))
@@ -115,7 +135,7 @@ class Line:
             self.cut()
         if kind == "then before" and fault:
             fault.then()
-        await self._heard()
+        await self.heard()
         if kind == "cancel":
             raise asyncio.CancelledError
         if kind == "hang":
@@ -123,6 +143,8 @@ class Line:
             raise ConnectionError("this client has crashed")
         if kind == "lose":
             raise KafkaTimeoutError(f"{operation} {topic}: lost")
+        if fault and kind.startswith("overtaken"):
+            raise Overtaken(fault)
         result = effect()
         if kind == "twice":
             effect()
@@ -130,7 +152,7 @@ class Line:
             self.cut()
         if kind == "then after" and fault:
             fault.then()
-        await self._heard()
+        await self.heard()
         if kind == "unanswered":
             raise KafkaTimeoutError(f"{operation} {topic}: not answered")
         return result
@@ -144,11 +166,68 @@ class Line:
                 fault.skip -= 1
         return None
 
-    async def _heard(self) -> None:
+    async def heard(self) -> None:
+        """Wait until the broker hears this client.
+
+        Raises
+        ------
+        ConnectionError
+            The client has crashed.
+        """
         while self._opened is not None and not self._buried.is_set():
             await self._opened.wait()
         if self._buried.is_set():
             raise ConnectionError("this client has crashed")
+
+
+@dataclass(eq=False)
+class Straggler:
+    """A record that is being overtaken: by how many more, its delivery, and what appends it, if it is to land."""
+
+    later: int
+    sent: asyncio.Future[Any]
+    append: Callable[[], object] | None
+
+
+class Stragglers:
+    """What a producer has taken and will not deliver."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._waiting: list[Straggler] = []
+        self._failing: set[asyncio.Future[None]] = set()
+
+    def add(self, fault: Overtaken, sent: asyncio.Future[Any], append: Callable[[], object]) -> None:
+        """Let this delivery fail, in its time."""
+        late = Straggler(fault.later, sent, append if fault.lands else None)
+        self._waiting.append(late)
+        sent.get_loop().call_later(PATIENCE, self._fail, late)
+
+    def passed(self) -> None:
+        """Another record has been taken, and is about to be delivered."""
+        for late in self._waiting:
+            late.later -= 1
+            if late.later == 0:
+                late.sent.get_loop().call_soon(self._fail, late)  # behind that one's delivery
+
+    def _fail(self, late: Straggler) -> None:
+        if late not in self._waiting:
+            return
+        self._waiting.remove(late)
+        if late.append is not None:
+            late.append()  # it was on its way, whether its client is heard now or not
+        failing = asyncio.ensure_future(self._tell(late))
+        self._failing.add(failing)
+        failing.add_done_callback(self._failing.discard)
+
+    async def _tell(self, late: Straggler) -> None:
+        problem: Exception = KafkaTimeoutError("overtaken: its time was up")
+        try:
+            await self._line.heard()
+        except ConnectionError as crashed:
+            problem = crashed
+        if not late.sent.done():
+            late.sent.set_exception(problem)
 
 
 @dataclass
@@ -191,4 +270,4 @@ def line_of(app: Any) -> Line:
     return line
 
 
-__all__ = ["KINDS", "SESSION", "Fault", "Line", "Sessions", "line_of"]
+__all__ = ["KINDS", "LATE", "PATIENCE", "SESSION", "Fault", "Line", "Overtaken", "Sessions", "Stragglers", "line_of"]

@@ -434,6 +434,7 @@ class Producer(driver.Producer):
                     await (await producer.send_batch(batch, topic, partition=number))
                     batch = producer.create_batch()
                     batch.append(key=key, value=value, timestamp=None, headers=list(headers))
+            batch.close()  # the producer would wait for more of it; full ones are closed
             await (await producer.send_batch(batch, topic, partition=number))
 
         await asyncio.gather(*(in_turn(number, own) for number, own in of_partition.items()))

@@ -19,9 +19,9 @@ from faust.types import TP, ConsumerMessage, RecordMetadata
 from faust.types.transports import ConsumerT, ProducerT
 from mode import Service, get_logger
 
-from streams.transport.broker import Broker
+from streams.transport.broker import Appended, Broker
 from streams.transport.chunked import ChunkedConsumer, StaleCommit, UnansweredCommit
-from streams.transport.faults import line_of
+from streams.transport.faults import Overtaken, Stragglers, line_of
 from streams.transport.groups import Committed, Group, Joined
 from streams.transport.log import Record
 
@@ -264,6 +264,7 @@ class Producer(base.Producer):
         await super().on_start()
         self.broker = cast("Transport", self.transport).broker
         self.line = line_of(self.app)
+        self._overtaken = Stragglers(self.line)
         self.running = True
 
     async def on_stop(self) -> None:
@@ -296,15 +297,21 @@ class Producer(base.Producer):
             headers = list(headers.items())
         self.app.on_produce_message.send(key=key, value=value, partition=partition, timestamp=timestamp, headers=headers)
         stamp = None if timestamp is None else round(timestamp * 1000)
+        sent: asyncio.Future[RecordMetadata] = self.loop.create_future()
+
+        def append() -> Appended:
+            return self.broker.produce(topic, key, value, headers or (), stamp, partition)
+
         try:
-            at = await self.line.do(
-                "produce", topic, lambda: self.broker.produce(topic, key, value, headers or (), stamp, partition), (key, value)
-            )
+            at = await self.line.do("produce", topic, append, (key, value))
         except KafkaError as problem:
             raise ProducerSendError(f"Error while sending: {problem!r}") from problem
-        sent: asyncio.Future[RecordMetadata] = self.loop.create_future()
+        except Overtaken as fault:
+            self._overtaken.add(fault, sent, append)
+            return sent
         metadata = RecordMetadata(at.topic, at.partition, TP(at.topic, at.partition), at.offset, at.timestamp_ms, 0)
         self.loop.call_soon(lambda: None if sent.done() else sent.set_result(metadata))
+        self._overtaken.passed()
         return sent
 
     async def deliver(self, topic: str, records: Iterable[tuple[bytes, bytes, Any]]) -> None:

@@ -24,7 +24,7 @@ SOURCES = {"sensors": "sensor.readings", "cards": "card.transactions", "employee
 
 def records(stream: str, many: int) -> Iterator[Record]:
     """About so many records of a stream, in order of time."""
-    return _records(stream, {"sensors": _sensors, "cards": _cards, "employees": _employees, "errors": _errors}[stream](many))
+    return as_json(stream, {"sensors": _sensors, "cards": _cards, "employees": _employees, "errors": _errors}[stream](many))
 
 
 def faults(many: int) -> Iterator[Record]:
@@ -36,10 +36,11 @@ def faults(many: int) -> Iterator[Record]:
         for begin in range(WARM_UP + 100 + sensor * 3, whole - BURST, 300):
             value[begin : begin + BURST, sensor] = value[begin, sensor] + np.sin(2 * np.pi * 2.7 * np.arange(BURST) / PERIOD)
     columns["at"] += int(time.time() * 1e6) - int(columns["at"][-1])
-    return _records("sensors", columns)
+    return as_json("sensors", columns)
 
 
-def _records(stream: str, columns: Mapping[str, Any]) -> Iterator[Record]:
+def as_json(stream: str, columns: Mapping[str, Any]) -> Iterator[Record]:
+    """A simulator's columns as the records of a stream."""
     plain = (_plain(name, column) for name, column in columns.items() if name != "label")
     return as_records(KEYS[stream], dict(plain))
 

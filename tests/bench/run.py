@@ -99,7 +99,7 @@ class Bench:
                 fill.make_topic(self._address, prefix + source)
                 fill.produce(self._address, prefix + source, records)
                 given = {"address": self._address, "prefix": prefix, "messages": len(records), "cores": self._cores.client}
-                results.append(_answer(["-m", "tests.bench.worker", stream, json.dumps(given)]))
+                results.append(answer(["-m", "tests.bench.worker", stream, json.dumps(given)]))
             found[stream] = {
                 "rate": median(result["rate"] for result in results),
                 "per_cpu_second": median(result["per_cpu_second"] for result in results),
@@ -126,10 +126,10 @@ class Bench:
     def _run(self, contender: str, topic: str, messages: int, profile: bool = False) -> dict[str, Any]:
         given = {"address": self._address, "topic": topic, "messages": int(messages * SHARES.get(contender, 1.0))}
         given |= {"cores": self._cores.client, "profile": profile}
-        return _answer(["-m", "tests.bench.contenders", contender, json.dumps(given)])
+        return answer(["-m", "tests.bench.contenders", contender, json.dumps(given)])
 
 
-def _answer(arguments: list[str]) -> dict[str, Any]:
+def answer(arguments: list[str]) -> dict[str, Any]:
     """The last line that a process of ours prints."""
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=LIMIT, check=False)
     if done.returncode or not done.stdout:

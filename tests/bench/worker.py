@@ -1,7 +1,8 @@
 """`nilometer worker` on one stream, as the command runs it, with somebody beside it who looks at its metrics.
 
 ``python -m tests.bench.worker STREAM '{"address": …, "prefix": …, "messages": …, "cores": […]}'`` folds what the source topic
-holds, checkpoints included, and prints one line of JSON; with ``"stay": true`` it then goes on until it is told to stop.
+holds, checkpoints included, and prints one line of JSON; with ``"stay": true`` it then goes on until it is told to stop. Several
+``"streams"`` are done when each has folded as many; ``"settings"`` are more of them, as environment.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ LOOK = 0.02  # seconds between two looks at the metrics
 
 def main() -> None:
     stream, given = sys.argv[1], json.loads(sys.argv[2])
+    streams = given.get("streams", [stream])
     pin(tuple(given["cores"]))
     os.environ |= {
         "NILOMETER_KAFKA__BOOTSTRAP_SERVERS": given["address"],
         "NILOMETER_KAFKA__PREFIX": given["prefix"],
-        "NILOMETER_STREAMS__ENABLED": json.dumps([stream]),
+        "NILOMETER_STREAMS__ENABLED": json.dumps(streams),
         "NILOMETER_METRICS__PORT": "0",
+        **given.get("settings", {}),
     }
     from config.load import load
     from streams.cli.worker import _run
@@ -33,12 +36,16 @@ def main() -> None:
     from streams.telemetry.metrics import Metrics
 
     settings = load()
-    compile_all([stream], lambda name: None)
+    compile_all(streams, lambda name: None)
     metrics, sampler = Metrics(), Sampler()
 
     def folded() -> int:
-        """Records so far; one metric, read without the others."""
-        return int(sum(sample.value for sample in next(iter(metrics.records.collect())).samples if sample.name.endswith("_total")))
+        """Records so far, of the stream that has least; one metric, read without the others."""
+        counted = dict.fromkeys(streams, 0)
+        for sample in next(iter(metrics.records.collect())).samples:
+            if sample.name.endswith("_total"):
+                counted[sample.labels["stream"]] = int(sample.value)
+        return min(counted.values())
 
     async def watch() -> None:
         while not folded():

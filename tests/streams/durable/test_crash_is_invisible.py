@@ -28,7 +28,7 @@ from streams.simulators.layout import table
 from streams.simulators.postings import simulate_postings
 from streams.topic_settings import create_topics
 from streams.transport.broker import Broker
-from streams.transport.faults import Fault, Sessions, line_of
+from streams.transport.faults import LATE, Fault, Sessions, line_of
 from streams.transport.groups import Committed
 from streams.transport.tail import MemoryLogs
 from tests.streams.apps import until
@@ -230,8 +230,8 @@ def faults(draw):
     if operation in ("produce", "commit", "read"):
         kinds += ["lose", "unanswered"]
     if operation == "produce":
-        kinds += ["twice"]
-    return Fault(draw(st.sampled_from(kinds)), operation, skip=draw(st.integers(0, CALLS[operation])))
+        kinds += ["twice", *LATE]
+    return Fault(draw(st.sampled_from(kinds)), operation, skip=draw(st.integers(0, CALLS[operation])), later=draw(st.integers(1, 6)))
 
 
 def manifest(key, value):
@@ -247,6 +247,7 @@ def tombstone(key, value):
 
 
 STEPS = {
+    "an alert": ("produce", topics.alerts, {}),
     "an output": ("produce", topics.scores, {}),
     "a chunk of a checkpoint": ("produce", topics.checkpoints, {"record": piece}),
     "a manifest": ("produce", topics.checkpoints, {"record": manifest}),
@@ -260,10 +261,11 @@ STEPS = {
 @st.composite
 def named_faults(draw, stream):
     name = draw(st.sampled_from(sorted(STEPS)))
-    how = draw(st.sampled_from(["crash", "stop", "raise"])) + draw(st.sampled_from([" before", " after"]))
     operation, topic, more = STEPS[name]
+    ways = [f"{how} {when}" for how in ("crash", "stop", "raise") for when in ("before", "after")]
+    how = draw(st.sampled_from(ways + [*LATE, *LATE] * (operation == "produce")))
     event(f"{how} {name}")
-    return Fault(how, operation, topic(stream), skip=draw(st.integers(0, 5)), **more)
+    return Fault(how, operation, topic(stream), skip=draw(st.integers(0, 5)), later=draw(st.integers(1, 6)), **more)
 
 
 def invisible(files, tmp_path_factory, stream, fault, share, zombie):

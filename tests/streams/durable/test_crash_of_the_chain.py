@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from decimal import Decimal
+from pathlib import Path
 
 import msgspec
 import pyarrow.parquet as pq
@@ -19,8 +21,7 @@ from streams.origins import HEADER
 from streams.partition import run
 from streams.simulators.cards import simulate_cards
 from streams.simulators.layout import table
-from streams.transport.broker import Broker
-from streams.transport.faults import Fault, line_of
+from streams.transport.faults import LATE, Fault, line_of
 from tests.streams.durable.test_crash_is_invisible import PARTITIONS, Scene, crash
 from tests.streams.live import at_rest
 
@@ -82,7 +83,6 @@ class Chain(Scene):
             for record in broker.read(topics.alerts("employees"), number):
                 origin = msgspec.json.decode(record.value)["data"].get("origin")
                 assert origin is None or origin["topic"] == topics.source("cards"), origin
-        Broker.forget(broker.name)
         return len(wanted), skipped
 
 
@@ -93,9 +93,18 @@ def file(tmp_path_factory):
     return path
 
 
-MORE = {"streams.enabled": ("cards", "employees"), "cards.postings": True, "benford.window": 60}
+MORE = {
+    "streams.enabled": ("cards", "employees"),
+    "cards.postings": True,
+    "cards.epsilon": 0.02,
+    "benford.scores": True,
+    "benford.window": 60,
+}
 PLACES = {
     "a posting": ("produce", topics.source("employees"), 400),
+    "scores of cards": ("produce", topics.scores("cards"), 12),
+    "scores of employees": ("produce", topics.scores("employees"), 12),
+    "an alert of cards": ("produce", topics.alerts("cards"), 40),
     "a checkpoint of cards": ("produce", topics.checkpoints("cards"), 20),
     "a checkpoint of employees": ("produce", topics.checkpoints("employees"), 20),
     "a commit": ("commit", "", 10),
@@ -107,7 +116,8 @@ PLACES = {
 def faults(draw):
     operation, topic, many = PLACES[draw(st.sampled_from(sorted(PLACES)))]
     kinds = ["crash before", "crash after"] + (["lose", "unanswered"] if operation != "fetch" else [])
-    return Fault(draw(st.sampled_from(kinds)), operation, topic, skip=draw(st.integers(0, many)))
+    kinds += [*LATE, *LATE] * (operation == "produce")
+    return Fault(draw(st.sampled_from(kinds)), operation, topic, skip=draw(st.integers(0, many)), later=draw(st.integers(1, 20)))
 
 
 def counted_once(file, fault, share, zombie):
@@ -116,7 +126,10 @@ def counted_once(file, fault, share, zombie):
     async def whole():
         try:
             crashed = await crash(scene, fault, int(share * len(scene.records)), zombie)
-            return crashed, *scene.check_postings()
+            found = crashed, *scene.check_postings()
+            with tempfile.TemporaryDirectory() as folder:
+                scene.check(Path(folder))  # of cards
+            return found
         finally:
             await scene.end()
 
@@ -127,6 +140,14 @@ def test_postings_that_a_crash_between_them_writes_again_are_counted_once(file):
     crashed, postings, again = counted_once(file, Fault("crash after", "produce", topics.source("employees"), skip=150), 0.3, False)
 
     assert crashed
+    assert postings > 500
+    assert again > 0
+
+
+@pytest.mark.parametrize("kind", LATE)
+def test_a_posting_that_later_ones_overtake_is_neither_lost_nor_counted_twice(file, kind):
+    _, postings, again = counted_once(file, Fault(kind, "produce", topics.source("employees"), skip=150, later=3), 0.3, False)
+
     assert postings > 500
     assert again > 0
 

@@ -22,6 +22,7 @@ def test_what_comes_after_a_batch_that_was_not_taken_is_not_sent():
         async def send_batch(batch, topic, *, partition):
             future = asyncio.get_running_loop().create_future()
             taken.append(batch.record_count())
+            assert batch.closed(), "the producer would hold it back for more"
             if len(taken) == 2:
                 future.set_exception(KafkaTimeoutError())
             else:
