@@ -258,17 +258,20 @@ class Tenure:
         """
         generation = self.generation
         try:
-            await all_of(frozen.outputs)
-        except Exception as problem:
-            self.kill(f"an output was not delivered: {problem!r}")
-            raise Dead(self.why) from problem
-        self.check()
-        try:
+            await self._delivered(frozen)
             await self.checkpoints.write(frozen, generation, self.check)
         except Dead as dead:
             self.kill(str(dead))
             raise
         except BaseException as stopped:
             if not isinstance(stopped, Exception):
-                self.kill("a checkpoint was broken off")  # perhaps in its commit
+                # Perhaps in its commit; perhaps while it awaited deliveries, which nobody else would ask after.
+                self.kill("a checkpoint was broken off")
             raise
+
+    async def _delivered(self, frozen: Frozen) -> None:
+        try:
+            await all_of(frozen.outputs)
+        except Exception as problem:
+            raise Dead(f"an output was not delivered: {problem!r}") from problem
+        self.check()
