@@ -24,6 +24,7 @@ from streams.decoding.record_types import CardRecord, ErrorRecord, PostingRecord
 from streams.decoding.times import END_OF_TIME
 from streams.durable.cut_log import Adoption, Begin
 from streams.records import LONGEST_STEP
+from streams.relay.quiet import LATEST, MOST_EARLIER, Suppression
 
 Schema = dict[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -50,6 +51,7 @@ ID: Schema = {
 TEXT: Schema = {"type": ["string", "null"]}
 PART: Schema = {"type": ["string", "null"], "pattern": f"^[^{SEPARATOR}]*$"}
 VERSION: Schema = {"description": "Of the record's format; 1 where it is missing.", "enum": [1, None]}
+MOMENT: Schema = {"description": "Seconds since 1970.", "type": "number", "minimum": 0, "maximum": LATEST}
 NUMBER: Schema = {"type": "number", "minimum": -LARGEST_VALUE, "maximum": LARGEST_VALUE}
 AT_LEAST_0: Schema = {"type": "number", "minimum": 0, "maximum": LARGEST_VALUE}
 LARGEST_MINOR = 1 << 53
@@ -158,7 +160,7 @@ def _sensors() -> Schema:
 
 
 def labels() -> dict[str, Schema]:
-    """What people and time find out."""
+    """What people and time find out, and what people do not want to hear."""
     stream: Schema = {"enum": STREAMS}
     return {
         topics.CARD_LABELS: _record(
@@ -176,6 +178,12 @@ def labels() -> dict[str, Schema]:
             {"stream": stream, "key": {"type": "string"}, "at": AT, "v": {"const": 1}, "verdict": {"enum": ["confirmed", "cleared"]},
              "alert_id": {"type": "string", "pattern": r"^([0-9a-fA-F]{2})+(\.[0-9]+)?$",
                           "description": "The `id` of the alert, or of its episode."}},
+        ),
+        topics.ALERT_SUPPRESSIONS: _record(
+            Suppression, "When nothing is to be heard of a key; the Kafka key is [stream, key] in JSON, and no value forgets it",
+            {"stream": stream, "key": {"type": "string"}, "since": MOMENT, "until": MOMENT, "reason": {"type": "string"}, "v": {"const": 1},
+             "earlier": {"description": "From when until when it was so before: a relay that starts again asks.", "type": "array",
+                         "maxItems": MOST_EARLIER, "items": {"type": "array", "minItems": 2, "maxItems": 2, "items": MOMENT}}},
         ),
     }  # fmt: skip
 

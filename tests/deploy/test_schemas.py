@@ -6,6 +6,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -19,6 +20,7 @@ from streams.app import assemble
 from streams.durable.cut_log import Adoption, Generation, encode
 from streams.engine import run
 from streams.records import DECODERS
+from streams.relay.quiet import Suppression, Suppressions, prolonged
 from streams.schemas import all_schemas, written
 from streams.simulators.cards import simulate_cards
 from streams.simulators.postings import simulate_postings
@@ -155,6 +157,27 @@ def test_a_verdict_is_refused_by_both_or_by_none(verdict, alert, key):
     else:
         taken = True
     assert taken == JUDGES[topics.ALERT_LABELS].is_valid(record)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    stream=st.sampled_from(["cards", "sensors", "pumps", "sensors\n", None, 7]), key=st.sampled_from(["c", "", 7, None]), at=MOMENTS,
+    until=st.sampled_from([0, 1.5, 4e9, 4e9 + 1, -1, "1", None, True]), reason=st.sampled_from(["", "being moved", None, 1]),
+    earlier=st.sampled_from([[], [[1, 2]], [[1, 2.5], [3, 4]], [[1]], [[1, 2, 3]], [[1, -1]], [1], None, [[1, 2]] * 100, [[1, 2]] * 101]),
+    v=st.sampled_from([1, 2, "1", None]), left_out=st.sampled_from(["", "stream", "key", "since", "until", "reason", "earlier", "v"]),
+)  # fmt: skip
+def test_a_suppression_is_refused_by_both_or_by_none(stream, key, at, until, reason, earlier, v, left_out):
+    record = {"stream": stream, "key": key, "since": at, "until": until, "reason": reason, "earlier": earlier, "v": v}
+    record.pop(left_out, None)
+    assert Suppressions().hear(b"[]", json.dumps(record).encode()) == JUDGES[topics.ALERT_SUPPRESSIONS].is_valid(record)
+
+
+def test_what_nilometer_suppress_writes_is_as_published():
+    first = Suppression("cards", "c-1", 1_700_000_000.25, 1_700_003_600.25, "a test")
+    second = prolonged(first, Suppression("cards", "c-1", 1_700_010_000.5, 1_700_013_600.5))
+    said = [json.loads(msgspec.json.encode(each)) for each in (first, second)]
+    assert faults(topics.ALERT_SUPPRESSIONS, said) == []
+    assert said[1]["earlier"] == [[1_700_000_000.25, 1_700_003_600.25]]
 
 
 def test_the_files_are_what_the_code_says():
