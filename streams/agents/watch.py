@@ -278,7 +278,8 @@ class Watcher:
         self.metrics.replies.labels(part.stream, "refused").inc(len(refused))
         if refused:
             more = f", and {len(refused) - 1:,} more" if len(refused) > 1 else ""
-            logger.warning("no reply to a record of %s/%d: %s%s", part.topic, part.number, refused[0], more)
+            where = {"stream": part.stream, "partition": part.number}
+            logger.warning("no reply to a record of %s/%d: %s%s", part.topic, part.number, refused[0], more, extra=where)
         return [await self.outlet(topic, key, value, headers=headers) for topic, key, value, headers in given]
 
     async def refuse(self, letter: DeadLetter) -> Awaitable[Any]:

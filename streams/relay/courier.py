@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from config.settings import Relay
+from streams import topics
 from streams.dead_letters import LETTER_FOR, DeadLetter
 from streams.relay.alert import UNTIL_HEARD, Alert, read
 from streams.relay.inbox import Inbox, Reassigned
@@ -158,7 +159,8 @@ class Courier(ABC):
         words = f"{self.name}: {reason}"
         self.inbox.bury(DeadLetter(record.topic, record.partition, record.offset, words, (), record.key, record.value), self.name)
         self.metrics.dead_lettered.labels(self.name).inc()
-        logs.say(f"{record.topic}/{record.partition}@{record.offset} to dead-letters: {words}")
+        line = f"{record.topic}/{record.partition}@{record.offset} to dead-letters: {words}"
+        logs.say(line, stream=record.topic.removeprefix(topics.alerts("")), partition=record.partition)
 
     def _recall(self, record: Record) -> None:
         """Take in what has been dealt with before."""

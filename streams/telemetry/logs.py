@@ -1,6 +1,6 @@
 """What a long-running command says of itself, on stderr: lines for a person, or JSON lines for a log store.
 
-Secrets of the configuration are struck out of every line, whoever wrote it; ids of things are masked by `streams.telemetry.privacy`.
+Secrets of the configuration are struck out of every line, whoever wrote it. Ids of cards and employees stand in none of ours.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 
 from config.load import secrets
 from config.settings import Settings
-from streams.telemetry.privacy import masked
 
 SAME_LINE_SECONDS = 10.0  # a line is logged no more often: a broker that is away brings dozens a second
 MOST_LINES = 1_000  # remembered; beyond, those that may pass again are forgotten
@@ -48,10 +47,10 @@ def set_up(settings: Settings) -> None:
         threading.excepthook = lambda told: _uncaught(told.exc_type, told.exc_value, told.exc_traceback)
 
 
-def say(words: str, level: int = logging.INFO) -> None:
-    """A line for whoever watches the command; before `set_up` it goes to stderr as it is."""
+def say(words: str, level: int = logging.INFO, **where: object) -> None:
+    """A line for whoever watches the command, with its stream and partition if it is of one; before `set_up` it goes to stderr as it is."""
     if any(isinstance(handler, _Stderr) for handler in logging.getLogger().handlers):
-        OWN.log(level, "%s", words)
+        OWN.log(level, "%s", words, extra=where)
     else:
         print(f"nilometer: {words}", file=sys.stderr, flush=True)
 
@@ -68,14 +67,14 @@ class InText(logging.Formatter):
 
 
 class InJson(logging.Formatter):
-    """A JSON object a line: time, level, logger, message and, where they are known, stream, partition, key and exception.
+    """A JSON object a line: time, level, logger, message and, of a line that speaks of one, stream and partition; an exception.
 
-    `logger.warning(…, extra={"stream": "cards", "partition": 3, "key": "c-17"})` gives the last ones; the key is masked.
+    `logger.warning(…, extra={"stream": "cards", "partition": 3})` gives them, to look for all that was said of a partition.
     """
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self._log, self._secrets = settings.log, secrets(settings)
+        self._secrets = secrets(settings)
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -87,8 +86,6 @@ class InJson(logging.Formatter):
         for name in ("stream", "partition"):
             if (value := getattr(record, name, None)) is not None:
                 line[name] = value
-        if (key := getattr(record, "key", None)) is not None:
-            line["key"] = masked(key, line.get("stream", ""), self._log)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         safe = {name: struck_out(value, self._secrets) if isinstance(value, str) else value for name, value in line.items()}

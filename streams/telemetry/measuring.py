@@ -32,7 +32,8 @@ async def keep_measuring(watchers: Mapping[str, Watcher]) -> None:
                 try:
                     measure(watcher, number, part)
                 except Exception:  # what cannot be shown must not end what is done
-                    logger.exception("%s/%d: cannot be measured", watcher.definition.name, number)
+                    where = {"stream": watcher.definition.name, "partition": number}
+                    logger.exception("%s/%d: cannot be measured", watcher.definition.name, number, extra=where)
         await asyncio.sleep(max(EVERY, SHARE * (time.perf_counter() - started)))
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import json
 import logging
 import os
@@ -11,7 +12,6 @@ import pytest
 
 from config.load import ConfigError, defaults, load, replaced, secrets
 from streams.telemetry import logs
-from streams.telemetry.privacy import hashed, masked
 
 SECRET = "correct horse battery staple"
 
@@ -71,14 +71,24 @@ def test_a_line_that_comes_again_at_once_is_left_out_partition_by_partition(writ
     assert [line[-11:] for line in lines()] == ["0 is parked", "1 is parked"]
 
 
-def test_ids_are_hashed_where_the_stream_says_so(written):
-    lines = written(format="json", hash_secret="ours")
-    for stream in ("cards", "sensors"):
-        logging.getLogger("streams").warning("a model was built for it, %s", stream, extra={"stream": stream, "key": "id-17"})
-    card, sensor = map(json.loads, lines())
-    assert card["key"] == hashed("id-17", "ours") == "d2c6a683cfaa9683"
-    assert sensor["key"] == "id-17"
-    assert masked(b"id-17", "cards", replaced(defaults(), log={"hash_keys": []}).log) == "id-17"
+def test_what_a_command_says_of_a_partition_can_be_looked_for(written):
+    lines = written(format="json")
+    logs.say("alerts.cards/3@17 to dead-letters", stream="cards", partition=3)
+    (line,) = map(json.loads, lines())
+    assert (line["stream"], line["partition"], line["message"]) == ("cards", 3, "alerts.cards/3@17 to dead-letters")
+
+
+def test_whatever_speaks_of_a_partition_says_so_beside_its_words():
+    """Every call of a logger of ours that names stream and partition in its words (``%s/%d``) names them in `extra`, too."""
+    root, found = Path(logs.__file__).parents[1], 0
+    for path in root.rglob("*.py"):
+        if path.name == "kafka_logs.py":
+            continue  # reads topics of any kind, and knows of no stream
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and ast.unparse(call.func).split(".")[0] == "logger" and "%s/%d" in ast.unparse(call):
+                found += 1
+                assert any(each.arg == "extra" for each in call.keywords), f"{path.name}:{call.lineno}"
+    assert found >= 8
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

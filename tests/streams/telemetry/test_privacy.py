@@ -9,12 +9,12 @@ import logging
 import pytest
 from prometheus_client import generate_latest
 
-from config.load import load
+from config.load import defaults, load, replaced
 from streams import topics
 from streams.app import assemble
 from streams.engine import run
 from streams.telemetry import logs
-from streams.telemetry.privacy import hashed
+from streams.telemetry.privacy import hashed, masked
 from streams.topic_settings import create_topics
 from streams.transport.broker import Broker
 from streams.transport.tail import MemoryLogs
@@ -22,6 +22,13 @@ from tests.streams.live import at_rest
 
 SECRET_IDS = {"cards": "card-4711-0815", "employees": "employee-Müller"}
 KEYS = {"sensors": "sensor_id", "cards": "card_id", "employees": "employee_id", "errors": "source_id"}
+
+
+def test_ids_are_hashed_where_the_stream_says_so():
+    settings = replaced(defaults(), log={"hash_secret": "ours"}).log
+    assert masked("id-17", "cards", settings) == hashed("id-17", "ours") == "d2c6a683cfaa9683"
+    assert masked("id-17", "sensors", settings) == "id-17"
+    assert masked(b"id-17", "cards", replaced(defaults(), log={"hash_keys": []}).log) == "id-17"
 
 
 @pytest.mark.parametrize("hides", [True, False])
