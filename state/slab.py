@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from state.snapshot import Later
 
 
 class Slab:
@@ -47,6 +50,13 @@ class Slab:
     def freeze(self, order: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """The rows of these slots, in this order (`KeyIndex.order()` for the canonical form)."""
         return {name: column[order] for name, column in self._columns.items()}
+
+    def later(self, order: NDArray[np.int64]) -> dict[str, Later]:
+        """The same, made when it is written."""
+        return {
+            name: Later.of_rows(column.dtype, (len(order), *column.shape[1:]), order, partial(np.take, column, axis=0))
+            for name, column in self._columns.items()
+        }
 
     def thaw(self, frozen: Mapping[str, NDArray[Any]]) -> None:
         """Take frozen rows as the rows 0 … n − 1; all others are fresh."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -27,6 +27,8 @@ _DTYPE = re.compile(r"[<|][biuf][1248]")
 _LARGEST = 1 << 32  # bytes of an unpacked snapshot that is still believed
 _DIGEST_BYTES = 16
 _STEP = 1 << 20  # bytes that are compressed at once
+_FLUSHED = 64 * _STEP  # after so many the compressor gives away what it has
+_BLOCK = 4 * _STEP  # bytes, about, of a block of an array that is made when it is written
 
 
 class SnapshotError(ValueError):
@@ -34,12 +36,48 @@ class SnapshotError(ValueError):
 
 
 @dataclass(frozen=True)
+class Later:
+    """An array that is made when it is written, block by block, so that it is never there twice.
+
+    Attributes
+    ----------
+    dtype, shape
+        Of the whole.
+    blocks
+        Makes its rows, in order. Until the last of them is made, what they are made of must stand still.
+    """
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    blocks: Callable[[], Iterator[NDArray[Any]]]
+
+    @classmethod
+    def of_rows(
+        cls, dtype: Any, shape: tuple[int, ...], rows: NDArray[np.int64], take: Callable[[NDArray[np.int64]], NDArray[Any]]
+    ) -> Later:
+        """What `take` makes of these rows, some at a time.
+
+        >>> squares = Later.of_rows(np.int64, (3,), np.array([3, 1, 2]), lambda rows: rows * rows)
+        >>> squares.whole().tolist()
+        [9, 1, 4]
+        """
+        dtype = np.dtype(dtype)
+        step = max(1, _BLOCK * len(rows) // max(1, dtype.itemsize * int(np.prod(shape, dtype=np.int64))))
+        return cls(dtype, shape, lambda: (take(rows[a : a + step]) for a in range(0, len(rows), step)))
+
+    def whole(self) -> NDArray[Any]:
+        """All of it at once."""
+        return np.concatenate([np.empty((0, *self.shape[1:]), self.dtype), *self.blocks()])
+
+
+@dataclass(frozen=True)
 class Section:
-    """One part of a state: small values in `meta` (JSON-like), numbers in `arrays`."""
+    """One part of a state: small values in `meta` (JSON-like), numbers in `arrays`; large ones may be made `later`."""
 
     version: int
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
+    later: Mapping[str, Later] = field(default_factory=dict)
 
 
 class _Array(msgspec.Struct, array_like=True):
@@ -56,30 +94,43 @@ class _Entry(msgspec.Struct, array_like=True):
     arrays: list[_Array]
 
 
-def pieces(sections: Mapping[str, Section]) -> list[memoryview]:
-    """Return the bytes of a state, piece by piece; sections, arrays and meta are written in order of their names.
+def pieces(sections: Mapping[str, Section]) -> Iterator[memoryview]:
+    """Yield the bytes of a state, piece by piece; sections, arrays and meta are written in order of their names.
 
-    The pieces are the arrays themselves, not copies.
+    The pieces are the arrays themselves, not copies, and blocks of those that are made later. What was yielded may be kept, and goes when
+    it is let go; until the last piece is made, the state must stand still.
     """
     entries: list[_Entry] = []
-    parts: list[memoryview] = []
-    place = 0
+    whole: list[NDArray[Any] | Later] = []
+    place, section = 0, Section(0)
     for name in sorted(sections):
         section = sections[name]
         arrays: list[_Array] = []
-        for label in sorted(section.arrays):
-            array = np.asarray(section.arrays[label], order="C")
+        for label in sorted({*section.arrays, *section.later}):
+            array = section.later[label] if label in section.later else np.asarray(section.arrays[label], order="C")
             if array.dtype.hasobject:
                 raise TypeError(f"{name}.{label} holds Python objects: only numbers go into a snapshot")
-            little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-            arrays.append(_Array(label, little.dtype.str, list(array.shape), place))
-            parts += [memoryview(little.reshape(-1).view(np.uint8)), memoryview(bytes(-little.nbytes % 8))]  # type: ignore[arg-type]
-            place += little.nbytes + -little.nbytes % 8
+            size = array.dtype.itemsize * int(np.prod(array.shape, dtype=np.int64))
+            arrays.append(_Array(label, array.dtype.newbyteorder("<").str, list(array.shape), place))
+            whole.append(array)
+            place += size + -size % 8
         entries.append(_Entry(name, section.version, dict(sorted(section.meta.items())), arrays))
     table = msgspec.msgpack.Encoder(order="sorted").encode(entries)
     begin = _HEADS[FORMAT].size + len(table)
     head = _HEADS[FORMAT].pack(_MAGIC, FORMAT, len(table), begin + -begin % 8 + place) + table
-    return [memoryview(head + bytes(-begin % 8)), *parts]
+    yield memoryview(head + bytes(-begin % 8))
+    del sections, section  # each array goes when it has been written
+    whole.reverse()
+    while whole:
+        array = whole.pop()
+        size, made = array.dtype.itemsize * int(np.prod(array.shape, dtype=np.int64)), 0
+        for block in array.blocks() if isinstance(array, Later) else (array,):
+            little = np.ascontiguousarray(block, block.dtype.newbyteorder("<"))
+            made += little.nbytes
+            yield memoryview(little.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+        if made != size:
+            raise ValueError(f"an array of shape {array.shape} came as {made:,} bytes, not {size:,}: the state did not stand still")
+        yield memoryview(bytes(-size % 8))
 
 
 def pack(sections: Mapping[str, Section]) -> bytes:
@@ -146,20 +197,46 @@ class Condensed(NamedTuple):
     digest: str
 
 
-def condense(parts: Iterable[bytes | memoryview]) -> Condensed:
-    """Compress and hash a state that comes in pieces (`pieces`); it is never in memory as a whole. Slow: for a thread.
+class Condenser:
+    """Compresses and hashes a state that comes in pieces (`pieces`); it is never in memory as a whole.
 
     By zstd at its fastest level: state is mostly floats, which higher levels hardly shrink. The interpreter's lock is let go at
     every step of 1 MiB, which takes about 2 ms.
     """
-    compressor, hashed, size = cramjam.zstd.Compressor(level=1), hashlib.blake2b(digest_size=_DIGEST_BYTES), 0
-    for part in parts:
+
+    def __init__(self) -> None:
+        self._compressor, self._hashed = cramjam.zstd.Compressor(level=1), hashlib.blake2b(digest_size=_DIGEST_BYTES)
+        self._inside = 0
+        self.size = 0
+
+    def add(self, part: bytes | memoryview) -> bytes:
+        """Take a piece in; what has been compressed by then, often nothing. Slow: for a thread."""
+        found = b""
         for place in range(0, len(part), _STEP):
             step = bytes(part[place : place + _STEP])
-            hashed.update(step)
-            compressor.compress(step)
-            size += len(step)
-    return Condensed(bytes(compressor.finish()), size, hashed.hexdigest())
+            self._hashed.update(step)
+            self._compressor.compress(step)
+            self._inside += len(step)
+            if self._inside >= _FLUSHED:
+                found, self._inside = found + bytes(self._compressor.flush()), 0
+        self.size += len(part)
+        return found
+
+    def finish(self) -> bytes:
+        """The rest of what has been compressed."""
+        return bytes(self._compressor.finish())
+
+    @property
+    def digest(self) -> str:
+        """Of all that was taken in."""
+        return self._hashed.hexdigest()
+
+
+def condense(parts: Iterable[bytes | memoryview]) -> Condensed:
+    """Compress and hash a state that comes in pieces. Slow: for a thread."""
+    condenser = Condenser()
+    data = b"".join([*(condenser.add(part) for part in parts), condenser.finish()])
+    return Condensed(data, condenser.size, condenser.digest)
 
 
 def decompress(data: bytes, size: int) -> bytearray:

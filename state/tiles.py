@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from state.arena import NO_ROOM, Arena, allocate, release
 from state.slab import Slab
+from state.snapshot import Later
 from state.window import LEFT_EARLY, NEVER, NEWEST, NEXT, ROOM, START, count_groups
 
 Ints = NDArray[np.int64]
@@ -228,13 +229,26 @@ class TiledWindows:
 
     def freeze(self, order: Ints) -> dict[str, NDArray[Any]]:
         """Rows in this order, and their cells oldest to newest, one ring after another."""
-        frozen = self.rows.freeze(order)
-        place = self._places(frozen["rings"])
-        frozen["cells"] = np.stack([self.arena.data[place], self.arena.data[place + 1]], axis=1)
-        rings = frozen["rings"] = frozen["rings"].copy()
+        return {name: array.whole() for name, array in self.later(order).items()}
+
+    def later(self, order: Ints) -> dict[str, Later]:
+        """The same, made when it is written."""
+        frozen, rings = self.rows.later(order), self.rows["rings"]
+        cells = int((rings[order, NEXT] - rings[order, HEAD]).sum())
+        frozen["rings"] = Later.of_rows(np.int64, (len(order), rings.shape[1]), order, self._bare)
+        frozen["cells"] = Later.of_rows(np.int64, (cells, CELL), order, self._cells)
+        return frozen
+
+    def _bare(self, slots: Ints) -> Ints:
+        """These rows without where their rings lie."""
+        rings: Ints = self.rows["rings"][slots]
         rings[:, NEXT] -= rings[:, HEAD]
         rings[:, START], rings[:, ROOM], rings[:, HEAD] = -1, 0, 0
-        return frozen
+        return rings
+
+    def _cells(self, slots: Ints) -> Ints:
+        place = self._places(self.rows["rings"][slots])
+        return np.stack([self.arena.data[place], self.arena.data[place + 1]], axis=1)
 
     def thaw(self, frozen: Mapping[str, NDArray[Any]]) -> None:
         """Take frozen rows as the rows 0 … n − 1, each ring in a block of its own."""

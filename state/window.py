@@ -23,6 +23,7 @@ depend on the order of arrival, except that among equal times the places q follo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from numpy.typing import NDArray
 from state.arena import NO_ROOM, Arena, allocate, release
 from state.prefetch import FAR, NEAR, ask_for, ask_for_row
 from state.slab import Slab
+from state.snapshot import Later
 
 Ints = NDArray[np.int64]
 
@@ -47,6 +49,7 @@ RECORD = 3
 WORDS = RECORD + 1  # of a transaction
 MOST_GROUPS = 62  # bits of a whole number
 SMALLEST_ROOM = 8
+ROWS = 65_536  # keys whose rings are thawed at once
 MOST_ASKED = 64  # transactions that are asked for ahead of their event: a long ring is read at a few places only
 NEVER = np.iinfo(np.int64).min
 _SAFE = 1 << 62
@@ -275,13 +278,26 @@ class SlidingWindows:
 
     def freeze(self, order: Ints) -> dict[str, NDArray[Any]]:
         """Rows in this order, and their rings oldest to newest, one after another; where a ring lies and how wide it is, is left out."""
-        frozen = self.rows.freeze(order)
-        rings = frozen["rings"]
-        for name, index in self._places(rings).items():
-            frozen[name] = self.arena.data[index]
-        frozen["rings"] = rings.copy()
-        frozen["rings"][:, START], frozen["rings"][:, ROOM] = -1, 0
+        return {name: array.whole() for name, array in self.later(order).items()}
+
+    def later(self, order: Ints) -> dict[str, Later]:
+        """The same, made when it is written."""
+        frozen, rings = self.rows.later(order), self.rows["rings"]
+        frozen["rings"] = Later.of_rows(np.int64, (len(order), rings.shape[1]), order, self._bare)
+        length = (int((rings[order, NEXT] - rings[order, -1]).sum()),)
+        for name in _PART_NAMES:
+            frozen[name] = Later.of_rows(np.int64, length, order, partial(self._part, name))
         return frozen
+
+    def _bare(self, slots: Ints) -> Ints:
+        """These rows without where their rings lie."""
+        rings: Ints = self.rows["rings"][slots]
+        rings[:, START], rings[:, ROOM] = -1, 0
+        return rings
+
+    def _part(self, name: str, slots: Ints) -> NDArray[Any]:
+        part: NDArray[Any] = self.arena.data.take(self._places(self.rows["rings"][slots], name))
+        return part
 
     def thaw(self, frozen: Mapping[str, NDArray[Any]]) -> None:
         """Take frozen rows as the rows 0 … n − 1, each ring in a block of its own."""
@@ -294,18 +310,21 @@ class SlidingWindows:
         self.arena.header[0] = used
         rings[:, ROOM] = rooms
         rings[:, START] = np.where(rooms > 0, WORDS * (np.cumsum(rooms) - rooms), -1)
-        for name, index in self._places(rings).items():
-            self.arena.data[index] = frozen[name]
+        end = 0
+        for first in range(0, len(rings), ROWS):
+            rows = slice(first, first + ROWS)
+            begin, end = end, end + int(lengths[rows].sum())
+            for name in _PART_NAMES:
+                self.arena.data[self._places(rings[rows], name)] = frozen[name][begin:end]
 
-    def _places(self, rings: Ints) -> dict[str, Ints]:
-        """Where in the arena the parts of these rings' transactions stand, rings one after another, oldest to newest."""
+    def _places(self, rings: Ints, name: str) -> Ints:
+        """Where in the arena a part of these rings' transactions stands, rings one after another, oldest to newest."""
         first, lengths = rings[:, -1], rings[:, NEXT] - rings[:, -1]
         within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         room, start = np.repeat(rings[:, ROOM], lengths), np.repeat(rings[:, START], lengths)
-        place = (np.repeat(first, lengths) + within) & (room - 1)
-        found = {name: start + RECORD * place + word for word, name in enumerate(_PART_NAMES[:RECORD])}
-        found[_PART_NAMES[RECORD]] = start + RECORD * room + place
-        return found
+        place, word = (np.repeat(first, lengths) + within) & (room - 1), _PART_NAMES.index(name)
+        places: Ints = start + (RECORD * place + word if word < RECORD else RECORD * room + place)
+        return places
 
 
 _PART_NAMES = ("times", "amounts", "groups", "transactions")

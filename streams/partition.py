@@ -218,8 +218,10 @@ class Partition:
         """The whole state in canonical form: equal folds give equal bytes."""
         return b"".join(self.pieces())
 
-    def pieces(self) -> list[memoryview]:
-        """The same bytes in pieces, without a copy of the whole; none of them changes when the fold goes on."""
+    def pieces(self) -> Iterator[memoryview]:
+        """The same bytes in pieces, without a copy of the whole. Those that were taken do not change any more; until the last one is, the
+        fold must stand still.
+        """
         sections = dict(self.detector.freeze(self.state))
         sections["episodes"] = self.episodes.freeze(self.state.keys)
         sections["partition"] = Section(

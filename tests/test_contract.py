@@ -106,7 +106,7 @@ def test_what_was_frozen_does_not_change_when_the_fold_goes_on(name, data):
     first = data.draw(st.integers(0, len(columns)))
     part = partition(name, key_limit=data.draw(st.sampled_from([2, 1000])))
     folded(part, columns.span(0, first))
-    pieces = part.pieces()
+    pieces = list(part.pieces())
     frozen = b"".join(pieces)
     folded(part, columns.span(first, len(columns)), first)
     assert b"".join(pieces) == frozen

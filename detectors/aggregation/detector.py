@@ -336,13 +336,11 @@ class AggregationDetector:
         state.cards.clear(slots)
 
     def freeze(self, state: CardsState) -> dict[str, Section]:
-        """The state in canonical form, cards sorted by key."""
+        """The state in canonical form, cards sorted by key; what there is of each card is made when it is written."""
         state.windows.rows.fit(state.keys.capacity)
         state.cards.fit(state.keys.capacity)
         order = state.keys.order()
         arrays = {
-            **state.windows.freeze(order),
-            **state.cards.freeze(order),
             "turned_away": state.turned_away.copy(),
             "scores": state.scores.values(),
             "pace": state.pace.copy(),
@@ -351,7 +349,7 @@ class AggregationDetector:
         shares = {"hour": np.array([state.shares.hour]), "merchants": state.shares.merchants, "shares": state.shares.shares}
         return {
             "aggregation.keys": Section(1, state.keys.freeze()),
-            "aggregation": Section(_VERSION, arrays),
+            "aggregation": Section(_VERSION, arrays, later={**state.windows.later(order), **state.cards.later(order)}),
             "aggregation.population": Section(1, state.population.freeze()),
             "aggregation.shares": Section(1, shares),
             "aggregation.model": Section(2, state.model.arrays()),

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from streams.durable.manifest import CHUNK_BYTES, MANIFEST, CutPosition, Manifest, Names, Shelf, chunk_key, encode, pack
+from streams.durable.manifest import CHUNK_BYTES, MANIFEST, CutPosition, Manifest, Names, Packing, Shelf, chunk_key, encode
 from streams.durable.parked import Cause, Dead, Parked
 from streams.durable.store import Committed, Place, Store
 from streams.transport.groups import StaleCommit
@@ -47,10 +47,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """What a checkpoint is made of, all taken at one boundary between two batches; the state in pieces."""
+    """What a checkpoint is made of, all taken at one boundary between two batches."""
 
     offset: int
-    pieces: Sequence[memoryview]
+    state: Packing
     cuts: CutPosition
     outputs: Sequence[Awaitable[Any]] = ()  # deliveries of everything that was said since the last one
 
@@ -155,7 +155,7 @@ class Checkpoints:
         Exception
             A part of the checkpoint was not delivered. The one before is still current, and this one never will be.
         """
-        chunks, size, digest = await self.offload(pack, frozen.pieces, self.chunk_bytes)
+        chunks, size, digest = await self.offload(frozen.state.finish)
         check()
         name = self.names.next()
         manifest = Manifest(
@@ -168,10 +168,14 @@ class Checkpoints:
             before=self.current,
             signatures=self.signatures,
         )
+        packed = sum(len(chunk) for chunk in chunks)
         parts: list[tuple[int | str, bytes]] = [*enumerate(chunks), (MANIFEST, encode(manifest))]
         self._known[name] = [chunk_key(name, part) for part, _ in parts]
         deliveries: list[Awaitable[int]] = []
-        for part, value in parts:
+        chunks.clear()
+        parts.reverse()
+        while parts:
+            part, value = parts.pop()  # each goes when it has been sent
             await self.pause(len(value))
             check()
             deliveries.append(await self.store.append(self.place, chunk_key(name, part), value))
@@ -179,7 +183,7 @@ class Checkpoints:
         check()
         await self._commit(frozen.offset, name, generation)
         before, self.current = self.current, name
-        self.size = sum(len(chunk) for chunk in chunks)
+        self.size = packed
         with suppress(Exception):  # what is not swept now is swept next time: the checkpoint is made
             await self._sweep({name, before})
 

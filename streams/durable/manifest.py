@@ -8,7 +8,10 @@ change a checkpoint that somebody else has made.
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from typing import NamedTuple
@@ -22,6 +25,7 @@ from streams.durable.store import Stored
 
 FORMAT = 1  # of manifests
 CHUNK_BYTES = 900_000  # a record with its key and headers stays below Kafka's default of 1,048,576
+AHEAD_BYTES = 256 << 20  # of a state that are copied before they are compressed
 MANIFEST = "m"
 
 
@@ -104,10 +108,72 @@ class Packed(NamedTuple):
     digest: str
 
 
+class Packing:
+    """A state on its way into chunks, piece by piece.
+
+    Parameters
+    ----------
+    ahead
+        Bytes that may wait to be compressed. A state that is no larger is only copied while its fold stands still; a larger one is
+        compressed meanwhile, and what of it is copied and not compressed is never more than this.
+    """
+
+    def __init__(self, chunk_bytes: int = CHUNK_BYTES, ahead: int = AHEAD_BYTES) -> None:
+        self._chunk_bytes, self._ahead = chunk_bytes, ahead
+        self._condenser = snapshot.Condenser()
+        self._waiting: deque[bytes | memoryview] = deque()
+        self._begun: deque[tuple[int, Future[None]]] = deque()  # bytes of a piece that is being compressed, or next
+        self._held = 0
+        self._chunks: list[bytes] = []
+        self._rest = bytearray()
+
+    def take(self, parts: Iterable[bytes | memoryview]) -> Packing:
+        """Take all of it in, while it stands still. Slow: for a thread."""
+        with ExitStack() as stack:
+            beside: ThreadPoolExecutor | None = None
+            for part in parts:
+                self._held += len(part)
+                self._waiting.append(part)
+                del part
+                if beside is None and 4 * self._held > self._ahead:
+                    beside = ThreadPoolExecutor(1, thread_name_prefix="packing")
+                    stack.callback(beside.shutdown, wait=False)  # it ends when nothing waits
+                while beside is not None and self._waiting:
+                    self._begun.append((len(self._waiting[0]), beside.submit(self._add, self._waiting.popleft())))
+                while self._begun and self._held > self._ahead:
+                    self._await_oldest()
+        return self
+
+    def finish(self) -> Packed:
+        """Compress what waits; the chunks, which are no longer held here. Slow: for a thread."""
+        while self._begun:
+            self._await_oldest()
+        while self._waiting:
+            self._add(self._waiting.popleft())
+        self._cut(self._condenser.finish())
+        if self._rest:
+            self._chunks.append(bytes(self._rest))
+        chunks, self._chunks = self._chunks, []
+        return Packed(chunks, self._condenser.size, self._condenser.digest)
+
+    def _await_oldest(self) -> None:
+        size, compressed = self._begun.popleft()
+        compressed.result()
+        self._held -= size
+
+    def _add(self, part: bytes | memoryview) -> None:
+        self._cut(self._condenser.add(part))
+
+    def _cut(self, data: bytes) -> None:
+        self._rest += data
+        while len(self._rest) >= self._chunk_bytes:
+            self._chunks.append(bytes(self._rest[: self._chunk_bytes]))
+            del self._rest[: self._chunk_bytes]
+
+
 def pack(parts: Iterable[bytes | memoryview], chunk_bytes: int = CHUNK_BYTES) -> Packed:
     """A state that comes in pieces, as chunks. Slow: for a thread."""
-    data, size, digest = snapshot.condense(parts)
-    return Packed([data[i : i + chunk_bytes] for i in range(0, len(data), chunk_bytes)], size, digest)
+    return Packing(chunk_bytes).take(parts).finish()
 
 
 def encode(manifest: Manifest) -> bytes:

@@ -7,7 +7,7 @@ another and uses no event loop of its own, so that a model check can stop it at 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from streams.cuts import Cut
 from streams.durable.checkpoints import Checkpoints, Frozen, all_of
 from streams.durable.cut_log import CutLog
 from streams.durable.lease import always
+from streams.durable.manifest import Packing
 from streams.durable.parked import Cause, Dead, Parked
 from streams.durable.references import NoSuchRecord, Records
 
@@ -26,8 +27,10 @@ class Folding(Protocol):
     next: int
     first: int  # where the fold began
 
-    def pieces(self) -> list[memoryview]:
-        """The state as it is now, in canonical form: what `thaw` takes, in pieces. None of them changes when the fold goes on."""
+    def pieces(self) -> Iterable[memoryview]:
+        """The state as it is now, in canonical form: what `thaw` takes, in pieces. Those that were taken do not change any more; until
+        the last one is, the fold must stand still.
+        """
 
     def thaw(self, data: bytes | bytearray) -> None: ...
 
@@ -135,7 +138,8 @@ class Tenure:
                 "deleted, or its offsets expired. `nilometer state reset` the partition to start anew, with --keep to forget nothing",
             )
         self.part.next = self.part.first = await self.checkpoints.store.source_begin(self.cuts.source)
-        await self.checkpoints.write(Frozen(self.part.next, self.part.pieces(), self.cuts.position), self.generation, lambda: None)
+        state = self._packed()
+        await self.checkpoints.write(Frozen(self.part.next, state, self.cuts.position), self.generation, lambda: None)
 
     async def keep(self, generation: int) -> bool:
         """Keep the fold's memory in a new generation, if nobody has had the partition meanwhile; else it is dead."""
@@ -230,7 +234,8 @@ class Tenure:
         return cut
 
     async def freeze(self) -> Frozen:
-        """What the next checkpoint is made of. The caller holds `lock`, so the fold stands still while its state is copied.
+        """What the next checkpoint is made of. The caller holds `lock`, so the fold stands still while its state is copied, and of a large
+        one the beginning compressed.
 
         Raises
         ------
@@ -241,10 +246,13 @@ class Tenure:
         if not self.settled:
             self.kill("a batch was broken off")
             raise Dead(self.why)
-        pieces = await self.checkpoints.offload(self.part.pieces)
+        state = await self.checkpoints.offload(self._packed)
         self.check()
         outputs, self.outputs = self.outputs, []
-        return Frozen(self.part.next, pieces, self.cuts.position, outputs)
+        return Frozen(self.part.next, state, self.cuts.position, outputs)
+
+    def _packed(self) -> Packing:
+        return Packing(self.checkpoints.chunk_bytes).take(self.part.pieces())
 
     async def write(self, frozen: Frozen) -> None:
         """Make a checkpoint of what was frozen. The caller holds `writing` since before it froze.

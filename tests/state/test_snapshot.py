@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
 from state import snapshot
-from state.snapshot import Section, SnapshotError
+from state.snapshot import Later, Section, SnapshotError
 
 arrays = st.one_of(
     nps.arrays(np.float64, nps.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)),
@@ -50,6 +50,28 @@ def test_equal_states_give_equal_bytes_in_whatever_order_they_were_put_together(
     }
     assert snapshot.pack(turned) == snapshot.pack(state)
     assert snapshot.digest(snapshot.pack(turned)) == snapshot.digest(snapshot.pack(state))
+
+
+@given(sections, st.data())
+def test_what_is_made_later_is_written_as_if_it_were_there(state, data):
+    reference = snapshot.pack(state)
+    later = {}
+    for name, section in state.items():
+        chosen = {label for label in section.arrays if section.arrays[label].ndim and data.draw(st.booleans())}
+        made = {label: cut_up(section.arrays[label], data.draw(st.integers(1, 4))) for label in chosen}
+        rest = {label: array for label, array in section.arrays.items() if label not in chosen}
+        later[name] = Section(section.version, rest, section.meta, made)
+    assert snapshot.pack(later) == reference
+
+
+def cut_up(array, parts):
+    return Later(array.dtype, array.shape, lambda: iter(np.array_split(array, parts)))
+
+
+def test_a_state_that_changes_while_it_is_written_is_not_taken_for_one():
+    moved = Later(np.dtype(np.int64), (3,), lambda: iter([np.zeros(2, np.int64)]))
+    with pytest.raises(ValueError, match="did not stand still"):
+        snapshot.pack({"a": Section(1, later={"x": moved})})
 
 
 @given(sections)

@@ -9,7 +9,7 @@ from detectors.aggregation.detector import AggregationDetector
 from detectors.aggregation.logistic import OnlineLogistic, sigma
 from detectors.aggregation.model import ActingModel, ModelRefused
 from detectors.aggregation.recalibration import Recalibration, recalibrated
-from state.snapshot import Section, pack
+from state.snapshot import Section, pack, unpack
 
 NAMES = ("amount", "gap", "share")
 
@@ -77,7 +77,7 @@ def test_a_state_from_before_models_took_logarithms_goes_on_without_any(made):
     acting = versions.acting(made[3], NAMES)
     acting.logs[:] = False
     state.model = acting
-    sections = detector.freeze(state)
+    sections = unpack(pack(detector.freeze(state)))
     own = sections["aggregation.model"]
     before = Section(1, {name: array for name, array in own.arrays.items() if name != "logs"}, own.meta)
     thawed = detector.thaw({**sections, "aggregation.model": before})
