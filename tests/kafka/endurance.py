@@ -143,6 +143,7 @@ class Endurance:
         """Readings a second that the workers take, the dear ones among them: counted until a backlog of half a minute is folded."""
         self.rate.value = rate
         time.sleep(warm)
+        self.rate.value = 0.0
         self.drained(600.0)
         before, begun = sum(worker.metrics()["nilometer_events_total"] for worker in workers), time.monotonic()
         self.rate.value = 1e6  # as fast as it can
