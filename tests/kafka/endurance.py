@@ -141,6 +141,10 @@ class Endurance:
 
     def capacity(self, workers: list[Worker], warm: float, rate: float) -> float:
         """Readings a second that the workers take, the dear ones among them: counted until a backlog of half a minute is folded."""
+        begun = time.monotonic()
+        while not all(worker.metrics().get("nilometer_ready") for worker in workers):
+            assert time.monotonic() - begun < 300.0, "the workers are not ready after five minutes"
+            time.sleep(0.5)
         self.rate.value = rate
         time.sleep(warm)
         self.rate.value = 0.0
