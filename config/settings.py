@@ -426,7 +426,11 @@ class Calibration(Section, frozen=True, kw_only=True):
             yield f"warm_up = {self.warm_up}: wanted at most bins · width = {kept:,} events"
         needed = math.ceil((2.0 if self.mode == "joint" else 1.0) / self.epsilon - 1e-9) - 1
         if needed > kept:
-            yield f"epsilon = {self.epsilon}: needs {needed:,} events to rank among, bins · width = {kept:,} are kept"
+            width = -(-needed // self.bins)
+            yield (
+                f"epsilon = {self.epsilon}: needs {needed:,} events to rank among, bins · width = {kept:,} are kept; "
+                f"wanted a width of at least {width:,}, or a larger epsilon"
+            )
 
 
 class Checkpoint(Section, frozen=True, kw_only=True):

@@ -51,10 +51,18 @@ def backtest(
 ) -> None:
     """Say what a worker would have said of a file: the very same fold, with no broker.
 
-    Columns (optional ones after "with"): sensors: sensor_id, at, value; cards: transaction_id, card_id, at, amount, with mode,
-    address_match, credit_limit, merchant_id, employee_id; employees: employee_id, at, amount, with limit, approval_limit; errors:
-    source_id, at, error, hardness, with class, segment, model, model_version. Where there is a column label, the report measures.
-    `at` is epoch seconds, RFC 3339, a plain date or time in UTC, or a timestamp; amount is in major units (or amount_minor).
+    Columns, those after "and perhaps" as you have them:
+
+    sensors: sensor_id, at, value, and perhaps class
+
+    cards: transaction_id, card_id, at, amount, and perhaps mode, address_match, credit_limit, merchant_id, employee_id, currency
+
+    employees: employee_id, at, amount, and perhaps limit, approval_limit, currency
+
+    errors: source_id, at, error, hardness, and perhaps class, segment, model, model_version
+
+    `at` is epoch seconds, RFC 3339, a plain date or time in UTC, or a timestamp; amount is in major units (or amount_minor). Where there
+    is a column label, the report measures the verdicts by it.
     """
     window = (_time(begin, "--from"), _time(end, "--to"))
     if window[0] is not None and window[1] is not None and window[0] > window[1]:

@@ -11,7 +11,10 @@ commands = typer.Typer(no_args_is_help=True, help="Check and show the configurat
 
 @commands.command()
 def check(config: ConfigFile = None) -> None:
-    """Name every mistake of the configuration at once (exit code 2 if there is one); else what its budgets need before they decide."""
+    """Name every mistake of the configuration at once (exit code 2 if there is one).
+
+    Of a sound one it says what differs from the defaults, and how much has to be seen before its budgets can be kept.
+    """
     from config.load import changed
 
     settings = settings_of(config)

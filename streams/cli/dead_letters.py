@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 SHOWN_BYTES = 60
 
-commands = typer.Typer(no_args_is_help=True, help="Look at records that could not be read, and send them once more.")
-Stream = Annotated[str | None, typer.Option("--stream", metavar="NAME", help="One stream's only: sensors, cards, employees, errors.")]
+commands = typer.Typer(no_args_is_help=True, help="Look at records that could not be read and alerts that nobody took; send them again.")
+Stream = Annotated[str | None, typer.Option("--stream", metavar="NAME", help="Only letters from this stream's source: sensors, cards, …")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ def erase(
 ) -> None:
     """Forget what is known of one card, employee, sensor or source: every partition does at its next cut.
 
-    Workers may go on, and must: they forget it at most a checkpoint's interval later, and at most three intervals later no checkpoint
+    Workers must be running: they forget it at most a checkpoint's interval later, and at most three intervals later no checkpoint
     that knows it is in force; Kafka's cleaner then takes the old ones from the disk. Stop sending the key first, or it begins anew.
     Sources, alerts, scores, dead letters and labels are as old as their topics' retention.
     """

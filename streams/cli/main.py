@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a failure of ours (with a traceback), 2 a mistake of the u
 from __future__ import annotations
 
 import importlib.util
+import inspect as signatures
 import logging
 import sys
 from importlib.metadata import version
@@ -70,6 +71,19 @@ def options(
     _: Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and leave.")] = False,
 ) -> None:
     """Take what stands before any command."""
+
+
+def reflowed(of: typer.Typer) -> None:
+    """Let a terminal break the lines of help: Typer would break them where the docstrings do, too."""
+    for command in of.registered_commands:
+        paragraphs = (signatures.getdoc(command.callback) or "").split("\n\n")
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    for group in of.registered_groups:
+        if group.typer_instance is not None:
+            reflowed(group.typer_instance)
+
+
+reflowed(app)
 
 
 def shadowed() -> list[str]:

@@ -104,7 +104,7 @@ def repartition(
     """Make a savepoint of another number of partitions: every key's state goes to where murmur2 now puts its records.
 
     From more to fewer, or where the topics were made anew, the import begins at the source's beginning. Where they have grown, it goes
-    on behind what was folded, and wants to have been folded everything that was keyed for the old number. No broker is asked.
+    on behind what was folded: so let everything that was keyed for the old number be folded before the export. No broker is asked.
     """
     known(stream)
     settings = settings_of(config)

@@ -71,7 +71,7 @@ def reset(
     """Let a partition begin anew with nothing learnt: the way out when it is parked and nothing else helps.
 
     It goes on from the group's position, or from the beginning of the source where there is none that the source still holds.
-    What was said behind that offset may be said once more, and otherwise. With --keep it goes on from its last checkpoint and
+    What was said of records behind that offset may be said once more, and differently. With --keep it goes on from its last checkpoint and
     forgets nothing: the way out when the group was deleted, or its offsets expired, and its generations begin anew.
     Stop every worker first, and use their configuration.
     """

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from streams.cli.main import main
+from streams.cli.main import app, main
 from streams.explained.pictures import pictures
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,6 +37,17 @@ def test_help_names_every_command():
     said = process("--help").stdout
     for command in ("demo", "backtest", "simulate", "config"):
         assert command in said
+
+
+def test_helps_lines_are_broken_by_the_terminal_and_by_nobody_else():
+    def helps(of):
+        yield from (command.help for command in of.registered_commands)
+        for group in of.registered_groups:
+            yield from helps(group.typer_instance)
+
+    said = list(helps(app))
+    assert len(said) >= 24
+    assert all(text and "\n" not in paragraph for text in said for paragraph in text.split("\n\n"))
 
 
 @pytest.mark.parametrize(
