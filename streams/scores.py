@@ -1,7 +1,7 @@
 """The score log: what was said of every event, in columns, each row with the coordinates it is de-duplicated by.
 
 One or more records a batch, each below the broker's limit; `through` is the last offset that has been decided, so that silence
-below it means "nothing found".
+below it means "nothing found". What was forwarded to us has its coordinates where it was born, and a column `source` says where that is.
 
 Feature vectors are sixty columns more than a person reads, and as decimal text most of what a worker writes. They stand packed under
 `vectors`: ``{"names": […], "f64": "…"}``, little-endian float64, one column after another, zstd, base64; `decoded` gives a record with
@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from detectors.protocol import REASONS, Columns, Floats, Verdicts
+from streams import topics
 from streams.partition import Origins
 
 CELLS = 30_000  # in a record, of about 20 characters each (packed ones of 11 at most): well below 900 kB
@@ -32,11 +33,14 @@ def records(
 ) -> Iterator[bytes]:
     """Return the score records of a batch as JSON; numbers are written so that they are read back to the bit, NaN as null.
 
-    `packed` names the evidence that goes under `vectors`.
+    `packed` names the evidence that goes under `vectors`; `source` has ``card.transactions/3``, or nothing for what was born here.
     """
     keys = columns.keys.tolist()
     table = {name: columns.fields[name] for name in NAMED_BY if name in columns.fields} | table_of(columns, verdicts)
     vectors = [table.pop(name) for name in packed]
+    here = (topics.source(stream), partition)
+    names = ["" if source == here else "/".join(map(str, source)) for source in origins.sources]
+    born = {"source": [names[number] for number in origins.source.tolist()]} if any(names) else {}
     many = CELLS // (len(table) + 3 + -(-3 * len(vectors) // 5))
     for first in range(0, max(len(verdicts), 1), many):
         rows = slice(first, first + many)
@@ -47,6 +51,7 @@ def records(
                 "through": through,
                 "offset": origins.offset[rows].tolist(),
                 "index": origins.index[rows].tolist(),
+                **{name: column[rows] for name, column in born.items()},
                 "key": [key.decode("utf-8", "replace") for key in keys[rows]],
                 **{name: _listed(column[rows]) for name, column in table.items()},
                 **({VECTORS: {"names": list(packed), "f64": _packed([column[rows] for column in vectors])}} if vectors else {}),

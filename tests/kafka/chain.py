@@ -153,10 +153,10 @@ class FirstCopies:
 
 
 def rows_of(partition: int, value: bytes) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """What a score record says of each posting; an employee has one card, so key and origin name it."""
+    """What a score record says of each posting, by its origin."""
     columns = scores.decoded(value)
     names = [name for name in columns if name not in COORDINATES]
-    places = zip(columns["key"], columns["offset"], columns["index"], strict=True)
+    places = zip(columns["source"], columns["offset"], columns["index"], strict=True)
     return {(partition, *place): {name: columns[name][i] for name in names} for i, place in enumerate(places)}
 
 

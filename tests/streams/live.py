@@ -22,7 +22,7 @@ from streams.transport.broker import Broker
 from streams.transport.tail import MemoryLogs
 
 # Said of every event in the score log beside the columns that scores.parquet shares with it.
-COORDINATES = ("stream", "partition", "through", "offset", "index", "key", *scores.NAMED_BY)
+COORDINATES = ("stream", "partition", "through", "source", "offset", "index", "key", *scores.NAMED_BY)
 
 
 @dataclass

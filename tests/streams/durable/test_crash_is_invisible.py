@@ -178,8 +178,11 @@ def sudden(scene: Scene, fault: Fault, worker: Pipeline) -> Fault:
     return fault
 
 
-async def crash(scene: Scene, fault: Fault, at: int, zombie: bool) -> bool:
-    """One worker, which meets a fault somewhere; another, which takes over; perhaps the first one's return from the dead."""
+async def crash(scene: Scene, fault: Fault, at: int, zombie: bool, patience: float = 3.0) -> bool:
+    """One worker, which meets a fault somewhere; another, which takes over; perhaps the first one's return from the dead.
+
+    The second is there after `patience` seconds at the latest: some faults never come to pass, and after some nothing goes on.
+    """
     ticking = asyncio.ensure_future(scene.tick())
     try:
         first = await scene.worker()
@@ -188,7 +191,7 @@ async def crash(scene: Scene, fault: Fault, at: int, zombie: bool) -> bool:
         line.faults.append(sudden(scene, fault, first))
         feeding = asyncio.ensure_future(scene.feed(len(scene.records)))
         with suppress(AssertionError):
-            await until(lambda: not line.open or (feeding.done() and scene.folded()), 3.0)
+            await until(lambda: not line.open or (feeding.done() and scene.folded()), patience)
         crashed = not line.open
         second = await scene.worker()
         await until(lambda: second.watchers[scene.stream].partitions)

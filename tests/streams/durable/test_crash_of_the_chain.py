@@ -19,11 +19,12 @@ from streams.cuts import stretches
 from streams.durable.cut_log import counting
 from streams.origins import HEADER
 from streams.partition import run
+from streams.scores import decoded
 from streams.simulators.cards import simulate_cards
 from streams.simulators.layout import table
 from streams.transport.faults import LATE, Fault, line_of
 from tests.streams.durable.test_crash_is_invisible import PARTITIONS, Scene, crash
-from tests.streams.live import at_rest
+from tests.streams.live import COORDINATES, at_rest
 
 EMPLOYEES = 12
 
@@ -66,8 +67,8 @@ class Chain(Scene):
                     part.adopt(cut)
                 while part.next < last:
                     chunk = broker.chunk(source, number, part.next, last - part.next, 1 << 20)
-                    decoded = what.decode(chunk)
-                    skipped += run(part.fold(decoded.columns, decoded.origins, chunk.next)).skipped
+                    read = what.decode(chunk)
+                    skipped += run(part.fold(read.columns, read.origins, chunk.next)).skipped
             for cut in cuts:
                 if cut.n == part.next:
                     part.adopt(cut)
@@ -79,6 +80,13 @@ class Chain(Scene):
             assert state == part.freeze(), f"partition {number} ends in another state than a fold of its log without crashes"
         assert set(told) == wanted
         assert skipped == written - len(wanted)
+        rows: dict[bytes, dict] = {}
+        for record in (record for number in range(PARTITIONS) for record in broker.read(topics.scores("employees"), number)):
+            columns = decoded(record.value)
+            for i, place in enumerate(zip(columns["source"], columns["offset"], columns["index"], strict=True)):
+                row = {name: columns[name][i] for name in columns if name not in COORDINATES}
+                assert rows.setdefault("/".join(map(str, place)).encode(), row) == row, f"{place} was judged twice, differently"
+        assert set(rows) == wanted
         for number in range(PARTITIONS):
             for record in broker.read(topics.alerts("employees"), number):
                 origin = msgspec.json.decode(record.value)["data"].get("origin")
@@ -120,12 +128,12 @@ def faults(draw):
     return Fault(draw(st.sampled_from(kinds)), operation, topic, skip=draw(st.integers(0, many)), later=draw(st.integers(1, 20)))
 
 
-def counted_once(file, fault, share, zombie):
+def counted_once(file, fault, share, zombie, **more):
     scene = Chain("cards", file, MORE)
 
     async def whole():
         try:
-            crashed = await crash(scene, fault, int(share * len(scene.records)), zombie)
+            crashed = await crash(scene, fault, int(share * len(scene.records)), zombie, **more)
             found = crashed, *scene.check_postings()
             with tempfile.TemporaryDirectory() as folder:
                 scene.check(Path(folder))  # of cards
@@ -137,7 +145,8 @@ def counted_once(file, fault, share, zombie):
 
 
 def test_postings_that_a_crash_between_them_writes_again_are_counted_once(file):
-    crashed, postings, again = counted_once(file, Fault("crash after", "produce", topics.source("employees"), skip=150), 0.3, False)
+    fault = Fault("crash after", "produce", topics.source("employees"), skip=150)
+    crashed, postings, again = counted_once(file, fault, 0.3, False, patience=60.0)
 
     assert crashed
     assert postings > 500
@@ -146,7 +155,8 @@ def test_postings_that_a_crash_between_them_writes_again_are_counted_once(file):
 
 @pytest.mark.parametrize("kind", LATE)
 def test_a_posting_that_later_ones_overtake_is_neither_lost_nor_counted_twice(file, kind):
-    _, postings, again = counted_once(file, Fault(kind, "produce", topics.source("employees"), skip=150, later=3), 0.3, False)
+    fault = Fault(kind, "produce", topics.source("employees"), skip=150, later=3)
+    _, postings, again = counted_once(file, fault, 0.3, False, patience=60.0)
 
     assert postings > 500
     assert again > 0
