@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@lru_cache(maxsize=8192)  # an alert names few times, and each of them often
 def instant(microseconds: int) -> str:
     """RFC 3339 in UTC; microseconds where there are any, the bare number where the calendar has no such day.
 

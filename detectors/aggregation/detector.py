@@ -1,7 +1,7 @@
 """Card transactions: the aggregates of conditional weighted transaction aggregation, and an unusualness calibrated by rank.
 
 See `equations` (aggregates), `features` (the vector), `unusualness` (score and p-value), `population`, `shares` and `model` (what is
-adopted), `fold` (one event's steps and its rules), `policy` (the decision), `reasons` (sentences).
+adopted), `fold` (one event's steps and its rules), `policy` (the decision), `noted` and `reasons` (sentences).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from detectors.aggregation import model as models
-from detectors.aggregation import reasons
 from detectors.aggregation.decision import DECISION, LOSS, PROBABILITY, RULE, decide_each, no_model, threshold_of
 from detectors.aggregation.equations import PAPER, RECENCY
 from detectors.aggregation.features import DEFAULT_MODES, DEFAULT_WINDOWS, feature_names
@@ -30,8 +29,10 @@ from detectors.aggregation.fold import (
     score_then_learn,
 )
 from detectors.aggregation.groups import MOST_MODES, number_of_groups
+from detectors.aggregation.noted import noted
 from detectors.aggregation.policy import ALERT, COST, DECISIONS, RULES, new_pace
-from detectors.aggregation.population import Population, merge
+from detectors.aggregation.population import Population, added_up, merge
+from detectors.aggregation.reasons import Words
 from detectors.aggregation.shares import KnownShares
 from detectors.aggregation.unusualness import needed_scores
 from detectors.protocol import Alarms, Build, Columns, Explanation, Floats, Ints, Verdicts
@@ -220,7 +221,8 @@ class AggregationDetector:
         self.key_limit, self.exponent = key_limit, exponent
         self.features = feature_names(self.windows, self.mode_names)
         self.critical_loss = critical_loss
-        self._budget = {"review_cost": review_cost, "fraud_loss": fraud_loss, "alerts_per_day": alerts_per_day}
+        budget = {"review_cost": review_cost, "fraud_loss": fraud_loss, "alerts_per_day": alerts_per_day}
+        self._words = Words(self.windows, self.mode_names, exponent, budget)
         self._terms = np.array([epsilon, review_cost, fraud_loss, fraud_loss_share, alerts_per_day], np.float64)
         self._settings = np.array([epsilon, prior_weight, decay.rate_of(self.normal_days), unusual_ratio], np.float64)
 
@@ -267,12 +269,11 @@ class AggregationDetector:
         self, columns: Columns, model: models.ActingModel, vectors: Floats, floats: Floats, integers: Ints, said: Floats, decided: Ints
     ) -> Verdicts:
         numbers, whole = np.ascontiguousarray(floats.T), np.ascontiguousarray(integers.T)
-        probability, by_cost = said[:, PROBABILITY].copy(), decided[:, RULE] == COST
-        verdicts = Verdicts.blank(len(columns))
-        verdicts.score, verdicts.threshold, verdicts.p_value = numbers[SCORE], numbers[THRESHOLD], numbers[P_VALUE]
-        verdicts.seen, verdicts.unit, verdicts.reason = whole[SEEN], whole[UNIT], whole[REASON].astype(np.int8)
-        verdicts.needed = np.full(len(columns), self.needed, np.int64)
-        verdicts.alert = decided[:, DECISION] == ALERT
+        probability, by_cost, alert = said[:, PROBABILITY].copy(), decided[:, RULE] == COST, decided[:, DECISION] == ALERT
+        needed = np.full(len(columns), self.needed, np.int64)
+        verdicts = Verdicts(
+            numbers[SCORE], numbers[THRESHOLD], numbers[P_VALUE], alert, whole[SEEN], needed, whole[UNIT], whole[REASON].astype(np.int8)
+        )
         critical = numbers[P_VALUE] <= CRITICAL_SHARE * self.epsilon
         if by_cost.any():
             limit = threshold_of(columns.fields["amount"].astype(np.float64), *self._terms[1:4].tolist())
@@ -280,12 +281,13 @@ class AggregationDetector:
             verdicts.threshold = np.where(by_cost, limit, verdicts.threshold)
             verdicts.needed[by_cost] = 0
             critical = np.where(by_cost, said[:, LOSS] > self.critical_loss, critical)
-        rows = np.flatnonzero(verdicts.alert)
-        detail = reasons.detail_of(model, rows, decided, said, verdicts.threshold, floats, integers, vectors)
-        verdicts.alarms = Alarms.of_rows(
-            verdicts.alert, columns.slots, verdicts.unit, verdicts.score, verdicts.threshold, verdicts.p_value, critical,
-            detail.ravel(), detail.shape[1] * np.cumsum(verdicts.alert, dtype=np.int64),
-        )  # fmt: skip
+        rows = np.flatnonzero(alert)
+        if len(rows):
+            detail = noted(self.features, model, rows, decided, said, verdicts.threshold, floats, integers, vectors)
+            verdicts.alarms = Alarms.of_rows(
+                alert, columns.slots, verdicts.unit, verdicts.score, verdicts.threshold, verdicts.p_value, critical,
+                detail.ravel(), detail.shape[1] * np.cumsum(alert, dtype=np.int64),
+            )  # fmt: skip
         features = np.ascontiguousarray(vectors.T)
         verdicts.evidence = {
             "unusualness": numbers[SCORE],
@@ -294,7 +296,7 @@ class AggregationDetector:
             "decision": _DECISION_NAMES[decided[:, DECISION]],
             "model_version": np.full(len(columns), model.version, np.int64),
             "cut_short": whole[CUT_SHORT],
-            **{name: features[place] for place, name in enumerate(self.features)},
+            **dict(zip(self.features, features, strict=True)),
         }
         return verdicts
 
@@ -324,7 +326,7 @@ class AggregationDetector:
 
     def contribution(self, state: CardsState) -> Mapping[str, Any] | None:
         """What this partition has counted for the population's normal."""
-        return state.population.record(state.windows.rows["past"].sum(axis=0))
+        return state.population.record(added_up(state.windows.rows["past"]))
 
     def merged(self, contributions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """The population's normal, added up."""
@@ -386,7 +388,7 @@ class AggregationDetector:
 
     def explain(self, alarms: Alarms, i: int) -> Explanation:
         """Say why there is the i-th alarm, from the alarms alone."""
-        return reasons.explain(alarms.detail_of(i), self.features, self.windows, self.mode_names, self.exponent, self._budget)
+        return self._words.explain(alarms.detail_of(i))
 
     def _state(self, keys: KeyIndex, scores: SortedWindow) -> CardsState:
         groups = number_of_groups(self.mode_slots)

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from detectors.protocol import Floats, Ints
+from detectors.protocol import Ints
 
 SUBJECTS = ("merchant", "amount", "payment mode", "address", "credit limit", "timing", "unusual amounts of late", "spending of late")
 MERCHANT, AMOUNT, MODE, ADDRESS, LIMIT, TIMING, UNUSUAL, SPENDING = range(len(SUBJECTS))
@@ -45,23 +45,28 @@ def _subject(name: str) -> int:
     return ADDRESS if "match" in parts else UNUSUAL if "big" in parts else SPENDING
 
 
-def shares(names: Sequence[str], contributions: Floats) -> dict[str, float]:
-    """The subjects that speak for a fraud, the weightiest first, and their shares of what does; none where nothing does."""
-    total = np.bincount(subjects_of(tuple(names)), contributions, len(SUBJECTS)).clip(0.0)
-    if not total.sum() > 0.0:
-        return {}
-    order = sorted(range(len(SUBJECTS)), key=lambda subject: -total[subject])
-    return {SUBJECTS[subject]: float(total[subject] / total.sum()) for subject in order if total[subject] > 0.0}
+def shares(total: Sequence[float]) -> dict[str, float]:
+    """The subjects that speak for a fraud, the weightiest first, and their shares of what does; none where nothing does.
+
+    `total` is what the features of each subject add to the logit.
+
+    >>> shares([3.0, -1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0])
+    {'merchant': 0.75, 'timing': 0.25}
+    """
+    a, b, c, d, e, f, g, h = (each if each > 0.0 else 0.0 for each in total)
+    whole = ((a + b) + (c + d)) + ((e + f) + (g + h))
+    order = sorted((-each, subject) for subject, each in enumerate(total) if each > 0.0)
+    return {SUBJECTS[subject]: -each / whole for each, subject in order}
 
 
-def sentence(found: Mapping[str, float], told: Mapping[str, Callable[[], str]]) -> str:
-    """The weightiest subjects with their shares; `told` says of each what it is here, with a number.
+def sentence(found: Mapping[str, float], says: Callable[[str], str]) -> str:
+    """The weightiest subjects with their shares; `says` tells of each what it is here, with a number.
 
-    >>> sentence({"merchant": 0.7, "timing": 0.25, "amount": 0.05}, {"merchant": lambda: "known", "timing": lambda: "19 s"})
+    >>> sentence({"merchant": 0.7, "timing": 0.25, "amount": 0.05}, {"merchant": "known", "timing": "19 s"}.get)
     'Because of the merchant (70 %): known; and of the timing (25 %): 19 s.'
     """
     parts = [
-        f"of the {subject} ({100 * share:.0f} %)" + (f": {told[subject]()}" if subject in told else "")
+        f"of the {subject} ({100 * share:.0f} %): {says(subject)}"
         for number, (subject, share) in enumerate(found.items())
         if number == 0 or (number < MOST_TOLD and share >= LEAST_SHARE)
     ]

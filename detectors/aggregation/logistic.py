@@ -37,8 +37,8 @@ def sigma(logit):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def scaled(x, logarithmic):  # type: ignore[no-untyped-def]
-    """The feature as it enters the model."""
-    return math.copysign(math.log1p(abs(x)), x) if logarithmic else x
+    """The feature as it enters the model; many are 0, which is its own logarithm."""
+    return math.copysign(math.log1p(abs(x)), x) if logarithmic and x != 0.0 else x
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -53,6 +53,15 @@ def standardised(x, mean, inverse, clip):  # type: ignore[no-untyped-def]
 def inverse_deviation(squares, count):  # type: ignore[no-untyped-def]
     """One over the deviation of a feature whose squared deviations sum up to `squares` over `count` vectors."""
     return math.sqrt(count / squares) if squares > 0.0 else 0.0
+
+
+def inverse_deviations(squares: Floats, count: int) -> Floats:
+    """The same of every feature, shape (F,).
+
+    >>> inverse_deviations(np.array([8.0, 0.0]), 2).tolist()
+    [0.5, 0.0]
+    """
+    return np.sqrt(np.divide(float(count), squares, out=np.zeros(len(squares)), where=squares > 0.0))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -175,7 +184,7 @@ class OnlineLogistic:
     @property
     def inverse(self) -> Floats:
         """One over each feature's deviation, 0 where it never varied; shape (F,)."""
-        return np.array([inverse_deviation(squares, float(self.count)) for squares in self.squares])
+        return inverse_deviations(self.squares, self.count)
 
     def learn(self, vectors: Floats, fraud: np.ndarray) -> Floats:
         """Learn vectors, shape (n, F), in their order; return what the model said of each before it was learned (logits)."""

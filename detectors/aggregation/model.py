@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from detectors.aggregation.features import logarithmic
-from detectors.aggregation.logistic import OnlineLogistic, contributions, logit_of
+from detectors.aggregation.logistic import OnlineLogistic, contributions, inverse_deviations, logit_of
 from detectors.aggregation.recalibration import BINS, Recalibration, recalibrated
 from detectors.protocol import Bools, Floats
 
@@ -130,11 +131,17 @@ def acting(found: Mapping[str, Any], names: Sequence[str]) -> ActingModel:
     ModelRefused
         It is none of ours, or of other features.
     """
-    model, _ = learner(found, names)
-    curve = _numbers(found, "curve", BINS)
+    _check(found, names)
+    mean, squares, weights = (_numbers(found, name, len(names) + more) for name, more in (("mean", 0), ("squares", 0), ("weights", 1)))
     return ActingModel(
-        found["version"], found["learned"], found["frauds"], model.logs, model.mean, model.inverse, model.weights, model.clip, curve
+        found["version"], found["learned"], found["frauds"], _logs(tuple(names)), mean, inverse_deviations(squares, found["count"]),
+        weights, float(found["clip"]), _numbers(found, "curve", BINS),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=8)
+def _logs(names: tuple[str, ...]) -> Bools:
+    return np.array(logarithmic(names), np.bool_)
 
 
 def _check(found: Mapping[str, Any], names: Sequence[str]) -> None:

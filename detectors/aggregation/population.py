@@ -68,6 +68,16 @@ def surprise(curves, which, x, low):  # type: ignore[no-untyped-def]
     return curves[which, left] + (place - left) * (curves[which, left + 1] - curves[which, left])
 
 
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def added_up(rows):  # type: ignore[no-untyped-def]
+    """The sums of the columns of whole numbers; an hour's contribution adds up a row of every card."""
+    out = np.zeros(rows.shape[1], np.int64)
+    for row in range(len(rows)):
+        for column in range(len(out)):
+            out[column] += rows[row, column]
+    return out
+
+
 class Population:
     """What a partition has counted, and what has been adopted.
 

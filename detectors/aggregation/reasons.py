@@ -3,57 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
-from detectors.aggregation import features
 from detectors.aggregation.driving import sentence, shares
-from detectors.aggregation.fold import (
-    CUT_SHORT,
-    FLOATS,
-    GAP_BEFORE,
-    INTEGERS,
-    MODE_SHARE,
-    P_VALUE,
-    SCORE,
-    SEEN,
-    SPREAD,
-    UNIT,
-    USUAL,
+from detectors.aggregation.features import (
+    ADDRESS_MATCH,
+    ADDRESS_MISMATCH,
+    AMOUNT,
+    AMOUNT_RATIO,
+    FIXED,
+    FIXED_NAMES,
+    LIMIT_SHARE,
+    MERCHANT,
+    MERCHANT_DAYS,
+    N_BIG,
+    NIGHT,
+    OWN_MEAN,
+    PER_WINDOW,
+    SA,
+    SURPRISE_AMOUNT,
+    SURPRISE_GAP,
+    SURPRISE_MODE,
+    WEEKEND,
+    N,
+    feature_names,
 )
-from detectors.aggregation.model import ActingModel
+from detectors.aggregation.fold import CUT_SHORT, FLOATS, GAP_BEFORE, MODE_SHARE, P_VALUE, SCORE, SEEN, SPREAD, UNIT, USUAL
+from detectors.aggregation.noted import LOSS, OF_FOLD, OF_SUBJECTS, OF_WEIGHTY, PROBABILITY, RULE, THRESHOLD, VECTOR, VERSION
 from detectors.aggregation.policy import COST, RULES
-from detectors.protocol import Explanation, Floats, Ints
+from detectors.protocol import Explanation, Floats
 from detectors.wording import instant
 
 WORTH_A_SENTENCE = math.log(10.0)  # a surprise of one in ten; the largest is always told
-WEIGHTY = 8  # contributions that stand in the evidence
 FEW = 10  # payments of a card: with fewer its normal is as much that of all cards
 HOUR = 3_600_000_000  # microseconds
-
-# What is noted of an alerting transaction: these, then its rows of floats, integers, features, and of the features' contributions.
-D_RULE, D_VERSION, D_PROBABILITY, D_LOSS, D_THRESHOLD = range(5)
-HEAD = 5
-
-
-def detail_of(
-    model: ActingModel, rows: Ints, decided: Ints, said: Floats, threshold: Floats, floats: Floats, integers: Ints, vectors: Floats
-) -> Floats:
-    """What is noted of these rows, shape (rows, …); contributions are NaN where no model decided."""
-    width = HEAD + FLOATS + INTEGERS + 2 * vectors.shape[1]
-    detail = np.full((len(rows), width), np.nan)
-    at = HEAD + FLOATS + INTEGERS
-    for place, row in enumerate(rows.tolist()):
-        noted = detail[place]
-        noted[D_RULE], noted[D_VERSION], noted[D_THRESHOLD] = decided[row, 0], model.version, threshold[row]
-        noted[D_PROBABILITY], noted[D_LOSS] = said[row]
-        noted[HEAD : HEAD + FLOATS], noted[HEAD + FLOATS : at] = floats[row], integers[row]
-        noted[at : at + vectors.shape[1]] = vectors[row]
-        if decided[row, 0] == COST:
-            noted[at + vectors.shape[1] :] = model.contributions(vectors[row])
-    return detail
+MOST_FEATURES = 150  # in the evidence: an alert has eight kilobytes
+_MONEY = tuple(f",.{digits}f" for digits in range(7))
 
 
 def money(minor: float, exponent: int) -> str:
@@ -62,7 +49,7 @@ def money(minor: float, exponent: int) -> str:
     >>> money(231000, 2)
     '2,310.00'
     """
-    return f"{minor / 10**exponent:,.{exponent}f}"
+    return format(minor / 10**exponent, _MONEY[exponent])
 
 
 def duration(seconds: float) -> str:
@@ -88,17 +75,11 @@ def once_in(surprise: float) -> str:
     return f"1 payment in {float(f'{math.exp(surprise):.2g}'):,.0f}"
 
 
-def explain(
-    detail: Floats, names: Sequence[str], windows: Sequence[int], mode_names: Sequence[str], exponent: int, budget: Mapping[str, Any]
-) -> Explanation:
-    """Return sentences, what decided first, then the comparison with the card's normal; evidence; and what it was compared with.
+class Words:
+    """What is said of a stream's alerts.
 
     Parameters
     ----------
-    detail
-        The numbers of one alerting row, as `detail_of` noted them.
-    names
-        The features.
     windows
         In days.
     mode_names
@@ -108,142 +89,192 @@ def explain(
     budget
         What stands in the alert as its budget where expected loss decides.
     """
-    at = HEAD + FLOATS + INTEGERS
-    floats, integers = detail[HEAD : HEAD + FLOATS].tolist(), detail[HEAD + FLOATS : at].tolist()
-    vector, contributions = detail[at : at + len(names)], detail[at + len(names) :]
-    value = dict(zip(names, vector.tolist(), strict=True))
-    by_cost = int(detail[D_RULE]) == COST
-    own, share, gap = int(integers[UNIT]) - 1, floats[MODE_SHARE], integers[GAP_BEFORE]
-    amount, usual, spread = (money(number, exponent) for number in (value["amount"], value["own_mean"], floats[SPREAD]))
-    paid = _mode(value, share, mode_names)
-    lately = _lately(value, windows, exponent)
 
-    rarity = value["surprise_amount"]
-    ratio = value["amount_ratio"]
-    known = f"{own:,} earlier payment{'' if own == 1 else 's'}" + ("" if own >= FEW else ", the rest is what all cards pay")
-    size = f"{amount}, {ratio:,.3g} times the card's usual" if ratio >= 1.0 else f"{amount}; usual"
-    told = [
-        (rarity, f"{size} {usual} ± {spread} (from {known}): {once_in(rarity)} is so large."),
-        (value["surprise_mode"], "" if math.isnan(share) else f"Paid {paid}, as {100 * share:.2g} % of the card's payments are."),
-        (value["surprise_gap"], f"{duration(gap)} after the card's last payment; usual are {duration(floats[USUAL])}."),
-    ]
-    told = sorted((pair for pair in told if pair[0] > 0.0 and pair[1]), key=lambda pair: -pair[0])
-    normal = [text for number, (surprise, text) in enumerate(told) if number == 0 or surprise >= WORTH_A_SENTENCE]
-    if not any(text.startswith(amount) for text in normal):
-        refund = f"Refund of {amount.removeprefix('-')}"
-        normal.append(f"{refund}." if value["amount"] < 0 else f"{amount}; the card's usual is {usual} ± {spread} (from {known}).")
-    if lately:
-        normal.append(lately)
-    driving: dict[str, float] = {}
-    if by_cost:
-        driving = shares(names, contributions)
-        says = {
-            "merchant": lambda: _merchant(value, contributions, names),
-            "amount": lambda: f"{ratio:,.3g} times the card's usual {usual}",
-            "payment mode": lambda: paid if math.isnan(share) else f"paid {paid}, as {100 * share:.2g} % of the card's payments",
-            "address": lambda: (
-                "does not match" if value["address_mismatch"] > 0 else "matches" if value["address_match"] > 0 else "not given"
+    def __init__(self, windows: Sequence[int], mode_names: Sequence[str], exponent: int, budget: Mapping[str, Any]) -> None:
+        self.windows, self.mode_names, self.exponent, self.budget = tuple(windows), tuple(mode_names), exponent, budget
+        self.names = names = feature_names(windows, mode_names)
+        self.kept: list[int] | None = None  # of so many features those of the longest window, and what is not of a window
+        if len(names) > MOST_FEATURES:
+            last = f"_{windows[-1]}d"
+            self.kept = [place for place, name in enumerate(names) if name in FIXED_NAMES or name.endswith(last)]
+
+    def explain(self, noted: Floats) -> Explanation:
+        """Return sentences, what decided first, then the comparison with the card's normal; evidence; and what it was compared with.
+
+        Parameters
+        ----------
+        noted
+            The numbers of one alert, as `noted.noted` has them.
+        """
+        told = _Told(self, noted.tolist())
+        return told.by_cost() if told.number[RULE] == COST else told.by_rank()
+
+
+class _Told:
+    """One alert as it is put into words: its numbers, and the texts that stand in several places."""
+
+    def __init__(self, words: Words, number: list[float]) -> None:
+        features, exponent = len(words.names), words.exponent
+        self.words, self.number = words, number
+        self.floats, self.integers = number[OF_FOLD : OF_FOLD + FLOATS], number[OF_FOLD + FLOATS : OF_SUBJECTS]
+        self.vector = vector = number[VECTOR : VECTOR + features]
+        self.adds, self.plain = number[VECTOR + features : VECTOR + 2 * features], number[VECTOR + 2 * features :]
+        self.own, self.share, self.gap = int(self.integers[UNIT]) - 1, self.floats[MODE_SHARE], self.integers[GAP_BEFORE]
+        self.amount, self.usual = money(vector[AMOUNT], exponent), money(vector[OWN_MEAN], exponent)
+        self.spread = money(self.floats[SPREAD], exponent)
+        given = [name for place, name in enumerate(words.mode_names) if vector[FIXED + place] > 0]
+        self.paid = given[0] if given else "mode not given" if math.isnan(self.share) else "in a mode outside the table"
+
+    def by_cost(self) -> Explanation:
+        """Of an alert that the model's probability made."""
+        number, names, adds = self.number, self.words.names, self.adds
+        driving = shares(number[OF_SUBJECTS:OF_WEIGHTY])
+        likely = f"{100 * number[PROBABILITY]:.3g} % likely a fraud (alerts begin at {100 * number[THRESHOLD]:.3g} %)"
+        weighty = [int(place) for place in number[OF_WEIGHTY:VECTOR] if place == place]
+        evidence = self._evidence(
+            {subject: float(f"{part:.3g}") for subject, part in driving.items()},
+            {names[place]: float(f"{adds[place]:.4g}") for place in weighty if adds[place] != 0.0},
+        )
+        return Explanation(
+            (
+                f"{likely}, by the model of {_hour(int(number[VERSION]))}.",
+                sentence(driving, lambda subject: _SAYS[subject](self)),
+                *self._normal(2),
             ),
-            "credit limit": lambda: f"{100 * value['limit_share']:.2g} % of it at once",
-            "timing": lambda: _timing(value, gap),
-            "spending of late": lambda: lately.removesuffix(".").replace("In the", "in the") or f"none in {windows[-1]} days",
-            "unusual amounts of late": lambda: f"{value[f'n_big_{windows[-1]}d']:.0f} in {windows[-1]} days",
+            evidence,
+            f"this card's {self.own:,} earlier transactions and all cards' normal",
+            basis="cost: expected loss above the cost of a review",
+            guarantee="none on the number of false alarms: an alert is one that saves more than it costs",
+            budget=self.words.budget,
+        )
+
+    def by_rank(self) -> Explanation:
+        """Of an alert that its rank among the last scores made."""
+        seen, stranger = int(self.integers[SEEN]), 100.0 * (1.0 - self.floats[P_VALUE])
+        return Explanation(
+            (f"Stranger for its card than {stranger:.4g} % of the last {seen:,} transactions are for theirs.", *self._normal(3)),
+            self._evidence({}, {}),
+            f"this card's {self.own:,} earlier transactions and all cards' normal; ranked among the partition's last {seen} scores",
+        )
+
+    def _normal(self, most: int) -> list[str]:
+        """So many sentences at most that compare it with the card's normal: what surprises most first, and the amount in any case."""
+        vector = self.vector
+        by_surprise = [(vector[SURPRISE_AMOUNT], self._size), (vector[SURPRISE_GAP], self._soon)]
+        if not math.isnan(self.share):
+            by_surprise.insert(1, (vector[SURPRISE_MODE], self._seldom))
+        found = sorted((each for each in by_surprise if each[0] > 0.0), key=lambda each: -each[0])
+        told = [say for place, (surprise, say) in enumerate(found) if place == 0 or surprise >= WORTH_A_SENTENCE]
+        said = [say() for say in told[:most]]
+        if self._size not in told and len(said) < most:
+            said.append(
+                f"Refund of {self.amount.removeprefix('-')}."
+                if vector[AMOUNT] < 0
+                else f"{self.amount}; the card's usual is {self.usual} ± {self.spread} (from {self._known()})."
+            )
+        if len(said) < most and (lately := self._lately()):
+            said.append(lately)
+        return said
+
+    def _size(self) -> str:
+        ratio, rarity = self.vector[AMOUNT_RATIO], self.vector[SURPRISE_AMOUNT]
+        size = f"{self.amount}, {ratio:,.3g} times the card's usual" if ratio >= 1.0 else f"{self.amount}; usual"
+        return f"{size} {self.usual} ± {self.spread} (from {self._known()}): {once_in(rarity)} is so large."
+
+    def _seldom(self) -> str:
+        return f"Paid {self.paid}, as {100 * self.share:.2g} % of the card's payments are."
+
+    def _soon(self) -> str:
+        return f"{duration(self.gap)} after the card's last payment; usual are {duration(self.floats[USUAL])}."
+
+    def _known(self) -> str:
+        own = self.own
+        return f"{own:,} earlier payment{'' if own == 1 else 's'}" + ("" if own >= FEW else ", the rest is what all cards pay")
+
+    def _lately(self) -> str:
+        """What came in the shortest window that holds anything."""
+        place = FIXED + len(self.words.mode_names)
+        for days in self.words.windows:
+            if self.vector[place + N] > 0:
+                count, span = int(self.vector[place + N]), "day" if days == 1 else f"{days} days"
+                spent = money(self.vector[place + SA], self.words.exponent)
+                return f"In the {span} before: {count:,} payment{'' if count == 1 else 's'}, {spent} in all."
+            place += PER_WINDOW
+        return ""
+
+    # -- what a subject that drives a model's alert is here
+
+    def _merchant(self) -> str:
+        place = max(range(len(MERCHANT_DAYS)), key=lambda each: self.adds[MERCHANT + each])
+        share = self.vector[MERCHANT + place]
+        return f"{100 * share:.2g} % frauds among its payments of {MERCHANT_DAYS[place]} days whose outcome is known"
+
+    def _times_usual(self) -> str:
+        return f"{self.vector[AMOUNT_RATIO]:,.3g} times the card's usual {self.usual}"
+
+    def _by_mode(self) -> str:
+        return self.paid if math.isnan(self.share) else f"paid {self.paid}, as {100 * self.share:.2g} % of the card's payments"
+
+    def _address(self) -> str:
+        return "does not match" if self.vector[ADDRESS_MISMATCH] > 0 else "matches" if self.vector[ADDRESS_MATCH] > 0 else "not given"
+
+    def _of_limit(self) -> str:
+        return f"{100 * self.vector[LIMIT_SHARE]:.2g} % of it at once"
+
+    def _timing(self) -> str:
+        when = " at night" if self.vector[NIGHT] > 0 else " on a weekend" if self.vector[WEEKEND] > 0 else ""
+        return f"{duration(self.gap)} after the card's last payment{when}" if self.gap >= 0 else f"the card's first payment{when}"
+
+    def _spending(self) -> str:
+        return self._lately().removesuffix(".").replace("In the", "in the") or f"none in {self.words.windows[-1]} days"
+
+    def _big(self) -> str:
+        place = len(self.words.names) - PER_WINDOW + N_BIG
+        return f"{self.vector[place]:.0f} in {self.words.windows[-1]} days"
+
+    def _evidence(self, because: dict[str, float], contributions: dict[str, float]) -> dict[str, Any]:
+        number, floats, gap, kept = self.number, self.floats, self.gap, self.words.kept
+        names, plain = self.words.names, self.plain
+        version = number[VERSION]
+        return {
+            "rule": RULES[int(number[RULE])],
+            "model_version": int(version) if version >= 0 else None,
+            "fraud_probability": _or_none(number[PROBABILITY]),
+            "expected_loss": _or_none(number[LOSS]),
+            "amount": self.amount,
+            "refund": self.vector[AMOUNT] < 0,
+            "mode": self.paid,
+            "unusualness": floats[SCORE],
+            "p_value": _or_none(floats[P_VALUE]),
+            "usual_amount": self.usual,
+            "spread": self.spread,
+            "mode_share": _or_none(self.share),
+            "gap_seconds": int(gap) if gap >= 0 else None,
+            "usual_gap_seconds": floats[USUAL],
+            "card_transactions": self.own,
+            "cut_short": bool(self.integers[CUT_SHORT]),
+            "because": because,
+            "contributions": contributions,
+            "features": dict(zip(names, plain, strict=True)) if kept is None else {names[place]: plain[place] for place in kept},
         }
-        likely = f"{100 * detail[D_PROBABILITY]:.3g} % likely a fraud (alerts begin at {100 * detail[D_THRESHOLD]:.3g} %)"
-        sentences = [f"{likely}, by the model of {_hour(int(detail[D_VERSION]))}.", sentence(driving, says), *normal[:2]]
-    else:
-        stranger = 100.0 * (1.0 - floats[P_VALUE])
-        sentences = [
-            f"Stranger for its card than {stranger:.4g} % of the last {int(integers[SEEN]):,} transactions are for theirs.",
-            *normal[:3],
-        ]
-    weighty = np.argsort(-np.abs(contributions), kind="stable")[:WEIGHTY].tolist() if by_cost else []
-    rounded = significant(vector, 6).tolist()
-    if len(names) > MOST_FEATURES:  # an alert has eight kilobytes: those of the longest window, and what is not of a window
-        last = f"_{windows[-1]}d"
-        kept = {name: x for name, x in zip(names, rounded, strict=True) if name in features.FIXED_NAMES or name.endswith(last)}
-    else:
-        kept = dict(zip(names, rounded, strict=True))
-    evidence: dict[str, Any] = {
-        "rule": RULES[int(detail[D_RULE])],
-        "model_version": int(detail[D_VERSION]) if detail[D_VERSION] >= 0 else None,
-        "fraud_probability": _or_none(float(detail[D_PROBABILITY])),
-        "expected_loss": _or_none(float(detail[D_LOSS])),
-        "amount": amount,
-        "refund": value["amount"] < 0,
-        "mode": paid,
-        "unusualness": floats[SCORE],
-        "p_value": _or_none(floats[P_VALUE]),
-        "usual_amount": usual,
-        "spread": spread,
-        "mode_share": _or_none(share),
-        "gap_seconds": int(gap) if gap >= 0 else None,
-        "usual_gap_seconds": floats[USUAL],
-        "card_transactions": own,
-        "cut_short": bool(integers[CUT_SHORT]),
-        "because": {subject: float(f"{part:.3g}") for subject, part in driving.items()},
-        "contributions": {names[f]: float(f"{contributions[f]:.4g}") for f in weighty if contributions[f] != 0.0},
-        "features": kept,
-    }
-    return Explanation(
-        tuple(sentences),
-        evidence,
-        f"this card's {own:,} earlier transactions and all cards' normal"
-        + ("" if by_cost else f"; ranked among the partition's last {int(integers[SEEN])} scores"),
-        basis="cost: expected loss above the cost of a review" if by_cost else None,
-        guarantee="none on the number of false alarms: an alert is one that saves more than it costs" if by_cost else None,
-        budget=budget if by_cost else None,
-    )
 
 
-def significant(values: Floats, digits: int) -> Floats:
-    """Numbers to so many significant digits, as their decimals would be read.
-
-    >>> significant(np.array([19733.0, 0.123456789, -2.5e-9, 0.0, 93207123.0]), 6).tolist()
-    [19733.0, 0.123457, -2.5e-09, 0.0, 93207100.0]
-    """
-    size = np.floor(np.log10(np.abs(values), where=values != 0.0, out=np.zeros(len(values))))
-    power = 10.0 ** np.abs(digits - 1 - size)
-    fine = size <= digits - 1
-    rounded: Floats = np.where(fine, np.rint(values * np.where(fine, power, 1.0)) / power, np.rint(values / power) * power)
-    return rounded
-
-
-def _mode(value: Mapping[str, float], share: float, mode_names: Sequence[str]) -> str:
-    mode = next((name for name in mode_names if value[f"mode_{name}"] > 0), None)
-    return mode if mode is not None else "mode not given" if math.isnan(share) else "in a mode outside the table"
+_SAYS: dict[str, Callable[[_Told], str]] = {
+    "merchant": _Told._merchant,
+    "amount": _Told._times_usual,
+    "payment mode": _Told._by_mode,
+    "address": _Told._address,
+    "credit limit": _Told._of_limit,
+    "timing": _Told._timing,
+    "spending of late": _Told._spending,
+    "unusual amounts of late": _Told._big,
+}
 
 
-def _lately(value: Mapping[str, float], windows: Sequence[int], exponent: int) -> str:
-    """What came in the shortest window that holds anything."""
-    for days in windows:
-        if value[f"n_{days}d"] > 0:
-            count, span = int(value[f"n_{days}d"]), "day" if days == 1 else f"{days} days"
-            return f"In the {span} before: {count:,} payment{'' if count == 1 else 's'}, {money(value[f'sa_{days}d'], exponent)} in all."
-    return ""
-
-
-def _merchant(value: Mapping[str, float], contributions: Floats, names: Sequence[str]) -> str:
-    weight = dict(zip(names, contributions.tolist(), strict=True))
-    name = max((f"merchant_{days}d" for days in features.MERCHANT_DAYS), key=lambda each: weight[each])
-    return f"{100 * value[name]:.2g} % frauds among its payments of {name.split('_')[1][:-1]} days whose outcome is known"
-
-
-def _address(value: Mapping[str, float]) -> str:
-    return "does not match" if value["address_mismatch"] > 0 else "matches" if value["address_match"] > 0 else "not given"
-
-
-def _timing(value: Mapping[str, float], gap: float) -> str:
-    when = " at night" if value["night"] > 0 else " on a weekend" if value["weekend"] > 0 else ""
-    return f"{duration(gap)} after the card's last payment{when}" if gap >= 0 else f"the card's first payment{when}"
-
-
+@lru_cache(maxsize=64)
 def _hour(version: int) -> str:
     """A model's version as the hour that it is: ``2018-04-22 07:00 UTC``."""
     return instant(version * HOUR)[:16].replace("T", " ") + " UTC"
-
-
-MOST_FEATURES = 150
 
 
 def _or_none(number: float) -> float | None:

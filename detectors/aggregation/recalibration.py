@@ -11,6 +11,7 @@ transaction of its own nominal probability σ(centre): where nothing has been se
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,12 @@ def recalibrated(curve, logit):  # type: ignore[no-untyped-def]
     return found + NOMINAL_SHARE * (sigma(logit) - found)
 
 
+@cache
+def _nominal() -> Floats:
+    """σ at the centres of the bins."""
+    return np.array([sigma(centre) for centre in CENTRES])
+
+
 class Recalibration:
     """Frauds and transactions per bin.
 
@@ -109,9 +116,8 @@ class Recalibration:
 
     def curve(self) -> Floats:
         """P(fraud) at the centres of the bins, non-decreasing, shape (BINS,)."""
-        nominal = np.array([sigma(centre) for centre in CENTRES])
         weight = self.seen + 1.0
-        return np.asarray(pooled((self.frauds + nominal) / weight, weight))
+        return np.asarray(pooled((self.frauds + _nominal()) / weight, weight))
 
 
 def reliability(
