@@ -256,7 +256,7 @@ def scores() -> Schema:
     always = {
         "stream": {"enum": STREAMS}, "partition": {"type": "integer", "minimum": 0},
         "through": {"type": "integer", "description": "Every event up to this offset is decided."},
-        "offset": {**whole, "description": "With `index`, what a row is de-duplicated by."}, "index": whole,
+        "offset": {**whole, "description": "With `index` and `source`, what a row is de-duplicated by."}, "index": whole,
         "key": {"type": "array", "items": {"type": "string"}}, "at": {**whole, "description": "Microseconds since 1970."},
         "score": numbers, "threshold": numbers, "p_value": numbers, "is_alert": switches, "not_ready": switches,
         "seen": whole, "needed": whole, "reason": reasons,
@@ -267,10 +267,14 @@ def scores() -> Schema:
         "base64.",
         "properties": {"names": {"type": "array", "items": {"type": "string"}}, "f64": {"type": "string", "contentEncoding": "base64"}},
     }  # fmt: skip
+    source = {
+        "type": "array", "items": {"type": "string", "pattern": "^(.+/[0-9]+)?$"},
+        "description": "Employees: where a posting was forwarded from, `card.transactions/3`; empty, or no such column: `partition`.",
+    }  # fmt: skip
     return {
         "title": "Scores of a batch, in columns of equal length; further columns are the detector's evidence",
         "type": "object",
-        "properties": always | {"vectors": vectors},
+        "properties": always | {"source": source, "vectors": vectors},
         "required": list(always),
         "additionalProperties": {"type": "array"},
     }
