@@ -167,6 +167,8 @@ async def check(
     if cuts is not None:
         await _refuse_other_log(store, log, cuts)
     part.next = offset
+    if from_beginning:
+        part.upstream.clear()  # offsets of logs that are no more; those to come would be taken for repeats
     return Ready(part, offset, cuts)
 
 

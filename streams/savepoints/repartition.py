@@ -170,7 +170,7 @@ def _meta(olds: Sequence[Old], newest: Old, number: int, many: int) -> dict[str,
     each = [old.sections["partition"].meta for old in olds]
     counts = [one["counts"] for one in each[number::many]] or [[0] * len(meta["counts"])]
     upstream: dict[tuple[str, int], list[int]] = {}
-    for one in each:
+    for one in each if many > len(each) else ():  # from more to fewer: topics were made anew, and their offsets begin anew
         for topic, partition, *seen in one["upstream"]:
             upstream[topic, partition] = max(upstream.get((topic, partition), [-1, -1]), seen)
     meta.update(

@@ -13,6 +13,7 @@ from streams import topics
 from streams.configured import definition
 from streams.durable.manifest import CutPosition
 from streams.errors import UserError
+from streams.origins import HEADER
 from streams.savepoints import savepoint
 from streams.savepoints.repartition import placed, repartitioned
 from streams.simulators.layout import table
@@ -73,6 +74,27 @@ def test_a_savepoint_goes_to_a_source_that_was_made_anew(site, postings, tmp_pat
         after = other.folded(records[1_000:1_500])
     reference = site.folded(records[1_000:1_500])
     assert [rows(state) for state in after] == [rows(state) for state in reference]
+
+
+def forwarded(site, records):
+    """Produce postings as cards would forward them whose own topic has just begun."""
+    for number, (key, value) in enumerate(records):
+        site.broker.produce("employee.postings", key, value, headers=[(HEADER, b"card.transactions/0/%d/0" % number)])
+
+
+@pytest.mark.parametrize("many", [2, 1])
+def test_postings_of_transactions_whose_topic_was_made_anew_are_no_repeats(site, postings, tmp_path, many):
+    records = postings[1]
+    forwarded(site, records[:1_000])
+    site.folded()
+    site.exported(tmp_path / "s")
+    file = tmp_path / "s" if many == 2 else repartitioned_file(site, tmp_path / "s", many)
+    with Site("employees", load(None, overrides={**EMPLOYEES, "streams.partitions": many}, environment={})) as other:
+        other.imported(file, from_beginning=many == 2)
+        forwarded(other, records[1_000:1_500])
+        after = thawed(other, other.folded())
+    assert sum(part.counts.events for part in after) == 1_500
+    assert sum(part.counts.skipped for part in after) == 0
 
 
 def rows(frozen):
