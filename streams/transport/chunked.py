@@ -30,8 +30,8 @@ FULL_QUEUE_PAUSE = 0.002
 IDLE_PAUSE = 0.05
 # How long a fetch may wait for records, in seconds; a stop, a rebalance or a resumed partition does not wait for it.
 FETCH_WAIT = 1.0
-# The share of the broker's request timeout that seeking all partitions may take.
-SEEK_SHARE = 0.8
+# The share of the broker's request timeout that seeking all partitions may take: a third of half a minute.
+SEEK_SHARE = 1 / 3
 
 
 @dataclass(slots=True)
@@ -95,6 +95,7 @@ class ChunkedConsumer(Consumer):
         self.given_back = True  # no partition is ours: before the first assignment, and from a revocation to the next
         self._settled: int | None = None  # the generation in which folds have been restored
         self._sought: int | None = None  # the generation in which every partition has been sought
+        self._late = False  # they were not sought in time when we tried last
         self.app.on_rebalance_complete.connect(self._settle)
 
     @abstractmethod
@@ -114,6 +115,10 @@ class ChunkedConsumer(Consumer):
         StaleCommit
             It is not: another member may own the partition.
         """
+
+    @abstractmethod
+    def rejoin(self) -> None:
+        """Ask the group for a new generation."""
 
     @abstractmethod
     async def _subscribe(self, topics: frozenset[str]) -> None:
@@ -161,9 +166,10 @@ class ChunkedConsumer(Consumer):
 
         An exception that left this method would end the task that resumes partitions, and the worker would heartbeat, hold
         its partitions and fold nothing. So it crashes the app instead, and another worker takes over; unless a rebalance has begun
-        meanwhile, after which every partition is sought anew.
+        meanwhile, after which every partition is sought anew. Where it only takes too long (nobody answers, or nobody has a
+        processor for us), we ask for such a rebalance ourselves, once.
         """
-        generation = self.app.consumer_generation_id
+        generation, late, self._late = self.app.consumer_generation_id, self._late, False
         try:
             # Faust waits no longer than the request timeout, and then lets records flow.
             async with asyncio.timeout(SEEK_SHARE * self.app.conf.broker_request_timeout):
@@ -178,8 +184,12 @@ class ChunkedConsumer(Consumer):
         except Exception as problem:
             if self.given_back or generation != self.app.consumer_generation_id:
                 self.log.info("The partitions were given back while they were sought: %r", problem)
-                return
-            await self.app.crash(problem)
+            elif isinstance(problem, TimeoutError) and not late:
+                self.log.warning("The partitions were not sought in time: asking for them anew")
+                self._late = True
+                self.rejoin()
+            else:
+                await self.app.crash(problem)
 
     async def _seek_to_positions(self) -> None:
         found = {tp: await self._position_of(tp) for tp in sorted(self.assignment())}
