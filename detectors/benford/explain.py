@@ -86,10 +86,10 @@ def _what(told: dict[str, Any], money: _Money) -> str:
     place, hits, trials, wanted = told["place"], told["hits"], told["trials"], told["expected_hits"]
     if place == BAND_PLACE:
         among = "amounts" if told["fits"] else "amounts near the limit"
-        return f"{hits:,} of {trials:,} {among} lie just below the approval limit, {_band(told, money)}; {wanted:.1f} are expected."
+        return f"{hits:,} of {trials:,} {among} lie just below the approval limit, {_band(told, money)}; {wanted:,.1f} are expected."
     if place == REPEATS_PLACE:
-        return f"{hits:,} of {trials:,} postings repeat an amount posted before; {wanted:.1f} are expected of employees at large."
-    return f"{hits:,} of {trials:,} distinct amounts begin with {place + 1}; {wanted:.1f} are expected."
+        return f"{hits:,} of {trials:,} postings repeat an amount posted before; {wanted:,.1f} are expected of employees at large."
+    return f"{hits:,} of {trials:,} distinct amounts begin with {place + 1}; {wanted:,.1f} are expected."
 
 
 def _band(told: dict[str, Any], money: _Money) -> str:
@@ -101,7 +101,8 @@ def _late(told: dict[str, Any], observed: float, expected: float, money: _Money)
     """The finding of the late test: what has come of late, where the newest counts 1 and older ones less and less."""
     place = told["place"]
     where = f"begin with {place + 1}" if place < 9 else f"lie just below the approval limit, {_band(told, money)}"
-    return f"Of late {observed:.1f} distinct amounts {where}; {expected:.1f} are expected (the newest counts 1, older ones less and less)."
+    counted = "the newest counts 1, older ones less and less"
+    return f"Of late {observed:,.1f} distinct amounts {where}; {expected:,.1f} are expected ({counted})."
 
 
 def _how_strong(told: dict[str, Any]) -> str:
@@ -130,15 +131,16 @@ def _digits(told: dict[str, Any], observed: list[float], expected: list[float]) 
     fewest = min(range(9), key=lambda d: _surplus(observed[d], expected[d]))
     return (
         f"Over {told['distinct']:,} distinct amounts digit {most + 1} leads too often ({int(observed[most]):,},"
-        f" expected {expected[most]:.1f})"
-        f" and digit {fewest + 1} too seldom ({int(observed[fewest]):,}, expected {expected[fewest]:.1f})."
+        f" expected {expected[most]:,.1f})"
+        f" and digit {fewest + 1} too seldom ({int(observed[fewest]):,}, expected {expected[fewest]:,.1f})."
     )
 
 
 def _one_look(told: dict[str, Any]) -> str:
     """What a single look would say: a description, no decision."""
+    p = f"p = {told['p_value']:.2g}" if told["p_value"] > 0.0 else "p below 1e-300"
     return (
-        f"By a single look: chi-square {told['chi_square']:.1f} on {told['df']} degrees of freedom, p = {told['p_value']:.2g},"
+        f"By a single look: chi-square {told['chi_square']:,.1f} on {told['df']} degrees of freedom, {p},"
         f" excess MAD {told['excess_mad']:.4f}, Cramér's V {told['cramers_v']:.3f}."
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from detectors.hardness.fold import DETAIL, DRIFT, HARDNESS, JOINT, MODES, OFF, POOLED, TESTS
 from detectors.protocol import P_VALUE, TEST, Alarms, Explanation
+from detectors.wording import plain
 
 TRACKING = "the share of alerts, true and false together, tends to epsilon in the long run, whatever comes"
 EXACT = "at most epsilon of normal events, if they are exchangeable with those that they are ranked among"
@@ -14,6 +15,7 @@ DRIFTED = "a stream whose p-values are uniform and independent is ever told to h
 def explain(alarms: Alarms, i: int) -> Explanation:
     """Explain the i-th alarm from its `DETAIL`, shape (19,)."""
     number = dict(zip(DETAIL, alarms.detail_of(i).tolist(), strict=True))
+    said = {name: plain(value, 3) for name, value in number.items()}
     test, mode = int(alarms.places[i, TEST]), int(number["mode"])
     evidence: dict[str, float | int | str] = {name: value for name, value in number.items() if name not in OTHERWISE}
     evidence |= {"mode": MODES[mode], "test": TESTS[test], "ranked_among": int(number["ranked"])}
@@ -22,42 +24,45 @@ def explain(alarms: Alarms, i: int) -> Explanation:
         odds = number["evidence"]
         reasons = (
             f"The p-values of this source no longer look like chance: betting against that has multiplied the stake by {odds:,.0f}.",
-            f"The latest error is {number['error']:.3g} at a hardness of {number['hardness']:.3g}; half of the events this hard stayed "
-            f"below {number['quantile_50']:.3g}. The model, or what it is given, has changed; calibration is following.",
+            f"The latest error is {said['error']} at a hardness of {said['hardness']}; half of the events this hard stayed "
+            f"below {said['quantile_50']}. The model, or what it is given, has changed; calibration is following.",
         )
         budget = {"odds": odds}
         return Explanation(reasons, evidence, "p-values of the same source", basis="martingale", guarantee=DRIFTED, budget=budget)
     p = float(alarms.numbers[i, P_VALUE])
     evidence["p_value"] = p
     pooled = number["basis"] == POOLED
-    among = f"the last {number['ranked']:.0f} events" + ("" if pooled else " of its hardness")
+    among = f"the last {number['ranked']:,.0f} events" + ("" if pooled else " of its hardness")
     rank = f"{_count(number['as_high'])} of {among}"
-    reasons_, where = [], f"hardness {number['hardness']:.3g}, {_place(number['p_hardness'])}"
-    error, usual, upper = number["error"], number["quantile_50"], number["quantile_95"]
+    reasons_, where = [], f"hardness {said['hardness']}, {_place(number['p_hardness'])}"
+    error, usual, upper = said["error"], said["quantile_50"], said["quantile_95"]
     level = number["epsilon"] * number["factor"]
     if number["behind"] and (1.0 + number["as_high"]) * (2.0 if mode == JOINT else 1.0) > level * (number["ranked"] + 1.0):
         reasons_ += [
-            f"The model's error {error:.3g} ({where}) alerts by lot, and by nothing else: {number['equal']:.0f} of {among} score the very "
+            f"The model's error {error} ({where}) alerts by lot, and by nothing else: {number['equal']:,.0f} of {among} score the very "
             "same.",
             "Equals are put in order by a draw, so that epsilon is kept where a source stands still; "
             'calibration.ties = "never" leaves such events alone.',
         ]
     elif test == HARDNESS:
         reasons_ += [
-            f"The event itself is unusual: its hardness {number['hardness']:.3g} is reached by {rank}.",
-            f"The model's error is {error:.3g}; half of the events this hard stay below {usual:.3g}, 95 % below {upper:.3g}.",
+            f"The event itself is unusual: its hardness {said['hardness']} is reached by {rank}.",
+            f"The model's error is {error}; half of the events this hard stay below {usual}, 95 % below {upper}.",
         ]
     elif mode == OFF:
         reasons_ += [
-            f"The model's error {error:.3g} is reached by {rank}, whatever their hardness.",
-            f"Its hardness {number['hardness']:.3g} is {_place(number['p_hardness'])}; half of those have an error below {usual:.3g}.",
+            f"The model's error {error} is reached by {rank}, whatever their hardness.",
+            f"Its hardness {said['hardness']} is {_place(number['p_hardness'])}; half of those have an error below {usual}.",
         ]
     else:
-        if error > upper:
-            first = f"The model's error {error:.3g} is above {upper:.3g}, which 95 % of events this hard ({where}) stay below."
+        if number["error"] > number["quantile_95"]:
+            first = f"The model's error {error} is above {upper}, which 95 % of events this hard ({where}) stay below."
         else:
-            first = f"The model's error {error:.3g} is high for an event this hard ({where}): half of those stay below {usual:.3g}."
-        reasons_ += [first, f"Its calibrated score {number['score']:.3g} is reached by {rank}; the threshold is {number['threshold']:.3g}."]
+            first = f"The model's error {error} is high for an event this hard ({where}): half of those stay below {usual}."
+        reasons_ += [
+            first,
+            f"Its calibrated score {said['score']} is reached by {rank}; the threshold is {said['threshold']}.",
+        ]
     if mode == JOINT:
         reasons_.append("Two things are tested, the error given the hardness and the hardness itself, so p is twice the smaller p-value.")
     adapted = "" if number["factor"] == 1.0 else f" ({number['epsilon']:.2g}, adapted to what has alerted of late)"
@@ -72,7 +77,7 @@ def explain(alarms: Alarms, i: int) -> Explanation:
 
 
 def _count(events: float) -> str:
-    return f"{events:.0f}" if events else "none"
+    return f"{events:,.0f}" if events else "none"
 
 
 def _place(p_hardness: float) -> str:

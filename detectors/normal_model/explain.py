@@ -108,14 +108,14 @@ def _subsequence(test: int, detail: Floats) -> Explanation:
         whose = (
             f"{ranked:,} earlier blocks of the sensors of its class, each in units of its own"
             if basis == POOLED
-            else f"{ranked} earlier blocks"
+            else f"{ranked:,} earlier blocks"
         )
         compared = f"the sensor's own Normal Model, and the greatest {what} to it in each of {whose} of {block}"
         kept = numbers["confirmed_left_out"] > 0.0
         guarantee = promise(basis, level=level, false_alarms=false_alarms, blocks=ranked, confirmed_left_out=kept)
         return Explanation(tuple(reasons), evidence, compared, BASES[basis], guarantee, budget, "block")
     what = "amplitudes of its own earlier stretches" if test == AMPLITUDE else "distances of its own earlier stretches to it"
-    compared = f"the sensor's own Normal Model, and {ranked} {what}"
+    compared = f"the sensor's own Normal Model, and {ranked:,} {what}"
     return Explanation(tuple(reasons), evidence, compared, BASES[PAPER], PAPERS_RULE, budget, "reading")
 
 

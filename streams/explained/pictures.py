@@ -99,7 +99,7 @@ def _sensor(data: Json, evidence: Json) -> list[Picture]:
         return []
     where = worst if 0 <= worst < length else None
     return [
-        Curves(f"The last {length} readings, and {title}", readings, normal, int(evidence["every"]), length, evidence["started"],
+        Curves(f"The last {length:,} readings, and {title}", readings, normal, int(evidence["every"]), length, evidence["started"],
                data["episode"]["to"], where)
     ]  # fmt: skip
 
@@ -109,7 +109,8 @@ def _card(data: Json, evidence: Json) -> list[Picture]:
     shown: list[Picture] = []
     if contributions:
         rows = [(name, plain(float(features[name])) if name in features else "", float(x)) for name, x in contributions.items()]
-        shown.append(Weights("What the model weighs most, in log odds of fraud", sorted(rows, key=lambda row: -abs(row[2]))))
+        title = "What the model weighs most, in log odds of fraud (amounts in minor units)"
+        shown.append(Weights(title, sorted(rows, key=lambda row: -abs(row[2]))))
     said = {
         "amount": f"{evidence['amount']}, usual {evidence['usual_amount']} ± {evidence['spread']}",
         "mode": f"{evidence['mode']}" + ("" if evidence["mode_share"] is None else f", {100 * evidence['mode_share']:.2g} % of the time"),
@@ -141,13 +142,13 @@ def _employee(data: Json, evidence: Json) -> list[Picture]:
     shown: list[Picture] = []
     place = {"band": "in the band", "repeats": "repeated", "onset": "in the band"}.get(test, "named above")
     if digit is None and not (late or test == "repeats"):
-        title = f"{place.capitalize()}, of {evidence['of']}"
+        title = f"{place.capitalize()}, of {evidence['of']:,}"
         shown.append(Counts(title, [place], [float(evidence["in_place"])], [float(evidence["expected_in_place"])], 0))
     elif digit is None and late:
         observed, expected = counts["band"]
         shown.append(Counts("In the band of late, the newest counted as 1 and older ones as less", [place], [observed], [expected], 0))
     elif test == "repeats":
-        title = f"Postings that repeat an amount, of {evidence['of']}"
+        title = f"Postings that repeat an amount, of {evidence['of']:,}"
         shown.append(Counts(title, [place], [float(evidence["in_place"])], [float(evidence["expected_in_place"])], 0))
     if evidence["distinct_amounts"]:
         title = "Leading digits of distinct amounts" + (" of late, the newest counted as 1 and older ones as less" if late else "")

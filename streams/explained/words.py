@@ -61,7 +61,9 @@ def _facts(alert: Json) -> list[tuple[str, str]]:
     if data.get("compared_with"):
         facts.append(("compared with", str(data["compared_with"])))
     stretch = f"{episode.get('from')} to {episode.get('to')}"
-    facts.append(("episode", f"report {episode.get('report')}, alerting {episode.get('unit')}s so far {episode.get('units')}, {stretch}"))
+    facts.append(
+        ("episode", f"report {episode.get('report')}, alerting {episode.get('unit')}s so far {_value(episode.get('units'))}, {stretch}")
+    )
     if origin:
         facts.append(("record", f"{origin['topic']}, partition {origin['partition']}, offset {origin['offset']}, index {origin['index']}"))
     cut = audit.get("last_cut")
@@ -93,4 +95,6 @@ def _odds(value: float) -> str:
 
 
 def _value(value: Any) -> str:
-    return plain(value) if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return plain(value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

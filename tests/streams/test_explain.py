@@ -125,6 +125,16 @@ def test_every_test_of_every_stream_is_told_and_drawn_from_the_alert_alone(strea
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_large_numbers_have_their_thousands_apart_and_what_is_copied_has_not():
+    crowded = evidence_of("employees", "band") | {"of": 12_345, "in_place": 2_345, "expected_in_place": 1_234.5}
+    made = alert("employees", "band", crowded, budget={"reviews": 5_000, "alpha": 1_666.7}, threshold=12_000.0)
+    made["data"]["origin"]["offset"] = 1_234_567
+    made["data"]["episode"]["units"] = 4_321
+    text = " ".join(page(made, 120).split())
+    said = ("of 12,345", "2,345 expected 1,234.5", "reviews 5,000, alpha 1,667", "so far 4,321", "threshold 12,000", "offset 1234567")
+    assert all(each in text for each in said), text
+
+
 def test_curves_stand_where_the_numbers_are():
     readings, normal = [0.0] * 50 + [1.0] * 50, [0.0] * 100
     lines = terminal.drawn(Curves("title", readings, normal, 1, 100, "from", "to"), 60)[1:]

@@ -298,7 +298,9 @@ def test_joint_finds_the_event_that_is_only_hard() -> None:
     rng = np.random.default_rng(8)
     hardness = rng.lognormal(sigma=0.5, size=401)
     error = hardness * rng.lognormal(sigma=0.2, size=401)
-    error[400], hardness[400] = 1.5, 50.0
+    error[400], hardness[400] = 15_000.0, 500_000.0
+    error[:400] *= 10_000.0
+    hardness[:400] *= 10_000.0
     events = columns(["m"] * 401, error, hardness)
     conditional = HardnessDetector(**settings_)
     assert not folded(conditional, conditional.new_state(), events).alert[400:].any()
@@ -306,7 +308,9 @@ def test_joint_finds_the_event_that_is_only_hard() -> None:
     verdicts = folded(joint, joint.new_state(), events)
     assert verdicts.alert[400]
     assert joint.tests[alarms.which_test(verdicts, 400)] == "hardness"
-    assert "hardness 50 is reached by none of the last 200" in alarms.explained(joint, verdicts, 400).reasons[0]
+    reasons = alarms.explained(joint, verdicts, 400).reasons
+    assert "hardness 500,000 is reached by none of the last 200" in reasons[0]
+    assert reasons[1].startswith("The model's error is 15,000; half of the events this hard stay below ")
 
 
 @pytest.mark.parametrize("mode", ["conditional", "joint", "off"])
