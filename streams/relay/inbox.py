@@ -59,6 +59,8 @@ class KafkaInbox:
     """An `Inbox` on Kafka; made, used and closed by one thread.
 
     Where the group has no offset yet, what is there already has been said to others: it begins at the end, and commits that at once.
+    Kafka does not tell that from a group that it has forgotten, so it says from where on nothing is delivered, and what to do if it
+    should be; unless it knows itself how far it was.
     """
 
     def __init__(self, settings: Settings, group: str) -> None:
@@ -79,6 +81,8 @@ class KafkaInbox:
         self._changed = self._paused = False
         self._assigned_at = math.inf
         self._committed: dict[Place, int] = {}
+        self._reached: dict[Place, int] = {}  # what we have ever committed, of partitions that others may have now, too
+        self._group = f"{self._prefix}{group}"
         self._seen: dict[Any, tuple[int, float]] = {}  # of a source's partition: its end, and when that was new
         listener = _listener(self._note)
         self._consumer.subscribe([self._prefix + topics.alerts(name) for name in settings.streams.enabled], listener=listener)
@@ -109,7 +113,7 @@ class KafkaInbox:
             offset = self._consumer.committed(tp)
             first, end = self._consumer.beginning_offsets([tp])[tp], self._consumer.end_offsets([tp])[tp]
             if offset is None or offset < 0:
-                offset = end
+                offset = self._unknown(tp, first, end)
                 self._settle({tp: OffsetAndMetadata(offset, "", -1)})
             elif not first <= offset <= end:  # retention was faster, or the topic has been made anew: nothing in it has been dealt with
                 if offset < first:
@@ -117,9 +121,28 @@ class KafkaInbox:
                 offset = first
             self._consumer.seek(tp, offset)
             self._committed[tp.topic.removeprefix(self._prefix), tp.partition] = offset
+        self._reached |= self._committed
         self._consumer.resume(*self._consumer.assignment())
         self._paused = False
         return dict(self._committed)
+
+    def _unknown(self, tp: Any, first: int, end: int) -> int:
+        """Where to begin in a partition of which the group has no offset."""
+        reached = self._reached.get((tp.topic.removeprefix(self._prefix), tp.partition))
+        if reached is not None:
+            offset = min(max(reached, first), end)
+            logs.say(
+                f"Kafka has forgotten how far group {self._group} is in {tp.topic}/{tp.partition}: goes on from {offset}, as we remember"
+            )
+            return offset
+        if end > first:
+            logs.say(
+                f"group {self._group} has no offset in {tp.topic}/{tp.partition}: begins at its end, {end}; of the {end - first:,} records "
+                "before it nothing is delivered. So it is to be at a first start. If this relay has delivered before, Kafka has forgotten "
+                "the group (offsets.retention.minutes): stop the relay, `kafka-consumer-groups.sh --reset-offsets --to-datetime` the group "
+                "to when it was last seen, and start it"
+            )
+        return end
 
     def history(self, place: Place, end: int) -> Iterator[Record]:
         from streams.cli import reading
@@ -149,6 +172,7 @@ class KafkaInbox:
             {TopicPartition(self._prefix + topic, number): OffsetAndMetadata(end, "", -1) for (topic, number), end in ends.items()}
         )
         self._committed |= ends
+        self._reached |= ends
 
     def bury(self, letter: DeadLetter, destination: str) -> None:
         if self._producer is None:

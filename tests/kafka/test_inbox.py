@@ -1,0 +1,52 @@
+"""Where a relay begins that Kafka does not remember."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+
+from kafka import KafkaAdminClient
+
+from config.load import load
+from streams.cli import brokers
+from streams.relay.inbox import KafkaInbox
+from tests.kafka.commands import PARTITIONS, here, installation
+from tests.kafka.test_looking import send
+
+PLACE = "alerts.sensors", 1
+
+
+@contextmanager
+def opened(environment):
+    inbox = KafkaInbox(load(None, environment=environment), "relay")
+    try:
+        end = time.monotonic() + 60
+        while not inbox._consumer.assignment():
+            inbox._consumer.poll(timeout_ms=100)
+            assert time.monotonic() < end
+        yield inbox
+    finally:
+        inbox.close()
+
+
+def test_a_group_that_kafka_does_not_know_is_told_of_with_what_to_do(kafka, capfd, monkeypatch):
+    with installation(kafka, "sensors") as environment:
+        here("topics", "create", **environment)
+        with opened(environment) as inbox:
+            assert inbox.begin() == {("alerts.sensors", number): 0 for number in range(PARTITIONS)}
+            assert "no offset" not in capfd.readouterr().err  # nothing has ever been said
+            send(environment, "alerts.sensors", *[(1, b"k", b"{}", [])] * 3)
+            inbox.commit({PLACE: 2})
+            with monkeypatch.context() as forgetting:
+                forgetting.setattr(inbox._consumer, "committed", lambda tp: None)
+                assert inbox.begin()[PLACE] == 2
+            assert "goes on from 2, as we remember" in capfd.readouterr().err
+        admin = KafkaAdminClient(bootstrap_servers=kafka)
+        brokers.patiently(lambda: admin.delete_groups([environment["NILOMETER_KAFKA__PREFIX"] + "relay"]))
+        admin.close()
+        with opened(environment) as inbox:
+            assert inbox.begin()[PLACE] == 3
+            said = capfd.readouterr().err
+            assert "alerts.sensors/1: begins at its end, 3; of the 3 records before it nothing is delivered" in said
+            assert "If this relay has delivered before, Kafka has forgotten the group" in said
+            assert "alerts.sensors/0" not in said  # it is empty
