@@ -21,6 +21,7 @@ from tests.bench.report import middle
 from tests.bench.run import answer, say
 from tests.kafka.broker import Kafka
 
+MAKING = "making postings"
 MODES: dict[str, dict[str, Any]] = {
     "off": {"streams": ["cards"], "settings": {"NILOMETER_CARDS__POSTINGS": "false"}},
     "on": {"streams": ["cards"], "settings": {"NILOMETER_CARDS__POSTINGS": "true"}},
@@ -57,7 +58,8 @@ def main() -> None:
     whole = middle(found["off"], "rate")
     for mode, results in found.items():
         rate, used = middle(results, "rate"), middle(results, "per_cpu_second")
-        print(f"postings {mode}: {rate:,.0f} transactions/s, {rate / whole:.2f} of off; {used:,.0f} a CPU-second")
+        making = max(each["profile"].get(MAKING, 0.0) for each in results)
+        print(f"postings {mode}: {rate:,.0f} transactions/s, {rate / whole:.2f} of off; {used:,.0f} a CPU-second, {making:.0%} {MAKING}")
     print(f"load {os.getloadavg()[0]:.1f}")
 
 

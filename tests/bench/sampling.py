@@ -39,6 +39,8 @@ WORK = (
     ("streams/episodes.py", "episodes and alerts"),
     ("streams/alerts.py", "episodes and alerts"),
     ("streams/scores.py", "score records"),
+    ("streams/agents/postings.py", "making postings"),
+    ("streams/origins.py", "making postings"),
     ("streams/telemetry/metrics.py", "metrics"),
     ("prometheus_client/", "metrics"),
     ("streams/durable/checkpoints.py", "checkpoints"),
