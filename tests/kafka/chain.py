@@ -172,18 +172,17 @@ class Chain(soak.Soak):
 
     def drain(self) -> None:
         """Wait until every transaction, and every posting that came of one, is behind a commit."""
-        end, number_of = time.monotonic() + 120, {}
+        end = time.monotonic() + 120
         cards, employees = (self.prefix + topics.source(name) for name in STREAMS)
+        sent: dict[tuple[str, int], int] = {}
         for key in (key for topic, key, _ in self.records if topic == cards):
             place = cards, partition_of_key(key or b"", PARTITIONS)
-            number_of[place] = number_of.get(place, 0) + 1
+            sent[place] = sent.get(place, 0) + 1
         while True:
             told = {place: offset for place, (offset, _) in self.commits().items()}
-            if number_of.items() <= told.items():  # nothing more goes on
-                number_of |= asyncio.run(self._ends(employees))
-            if told == number_of:
+            if sent.items() <= told.items() and told == sent | asyncio.run(self._ends(employees)):
                 return
-            assert time.monotonic() < end, f"not all is folded: {told} of {number_of}"
+            assert time.monotonic() < end, f"not all is folded: {told} of {sent}"
             time.sleep(LOOK)
 
     async def _ends(self, topic: str) -> dict[tuple[str, int], int]:
