@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from state.keys import KeyIndex, PackedKeys
+from state.keys import PackedKeys
 from state.snapshot import Section
 
 Floats = NDArray[np.float64]
@@ -73,14 +73,6 @@ class Columns:
             self.slots[first:last],
             self.first_event + first,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class NotReady:
-    """Too little has been seen of a key to judge it: `seen` of `needed` units."""
-
-    seen: int
-    needed: int
 
 
 # Columns of `Alarms.places` and `Alarms.numbers`.
@@ -223,10 +215,6 @@ class Verdicts:
     def not_ready(self) -> Bools:
         return self.seen < self.needed
 
-    def readiness(self, row: int) -> NotReady | None:
-        """NotReady(seen, needed) of a row, None where the key is ready."""
-        return NotReady(int(self.seen[row]), int(self.needed[row])) if self.seen[row] < self.needed[row] else None
-
     def head(self, n: int) -> Verdicts:
         """The first n rows: what a kernel that stopped early has decided."""
         cut = {
@@ -279,12 +267,6 @@ class Build:
     key: bytes
     number: int  # the key's own event number at which the build was triggered
     run: Callable[[], Any]
-
-
-class State(Protocol):
-    """A detector's state of one partition."""
-
-    keys: KeyIndex
 
 
 class Detector(Protocol):

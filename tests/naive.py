@@ -770,14 +770,6 @@ def excess_deviation(observed, law):
     return found, found - sum(math.sqrt(2 * p * (1 - p) / (math.pi * n)) for _, p in cells) / len(cells)
 
 
-def distortion_factor(amounts):
-    """Nigrini's: the mean of the amounts collapsed to 10 … 99.99 against that of a geometric sequence."""
-    collapsed = [float(f"{amount:.17e}".split("e")[0]) * 10 for amount in amounts]
-    n = len(amounts)
-    wanted = 90 / (n * (10 ** (1 / n) - 1))
-    return (sum(collapsed) / n - wanted) / wanted
-
-
 def look_p_value(x, k, n, rarity):
     """Chi-square's tail with the term in 1/n of Pearson's statistic, never below the tail itself."""
     from scipy.stats import chi2

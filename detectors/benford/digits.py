@@ -61,34 +61,6 @@ def leading_digits(amounts: NDArray[np.int64], *, places: int = 1) -> NDArray[np
     return out
 
 
-def count_digits(amounts: NDArray[np.int64], *, places: int = 1) -> NDArray[np.int64]:
-    """Return how often each of 1 … 9 (or 10 … 99) leads, shape (9,) or (90,); zeros have no leading digit and are left out."""
-    first = 10 ** (_checked(places) - 1)
-    return np.bincount(leading_digits(amounts, places=places), minlength=10 * first)[first:].astype(np.int64)
-
-
-def digits_of_text(text: str, *, places: int = 1) -> int:
-    """Return the leading digit(s) of a decimal string, such as ``"0.0305"`` or ``"-1.2e6"``; 0 for a zero.
-
-    Raises
-    ------
-    ValueError
-        If the text is no decimal number.
-
-    Examples
-    --------
-    >>> digits_of_text("0.0305"), digits_of_text("0.0305", places=2)
-    (3, 30)
-    """
-    wanted = _checked(places)
-    float(text)  # the grammar of a decimal number is Python's
-    mantissa = text.lower().split("e")[0]
-    digits = "".join(c for c in mantissa if c.isdecimal())
-    if not digits:
-        raise ValueError(f"{text!r} has no digits: wanted a finite decimal number")
-    return int((digits.lstrip("0") + "0")[:wanted] or "0")
-
-
 def _checked(places: int) -> int:
     if places not in (1, 2):
         raise ValueError(f"places = {places}: wanted 1 (the first digit) or 2 (the first two)")

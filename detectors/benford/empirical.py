@@ -16,10 +16,9 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from detectors.benford.reference import digit_law
-from state.log_histogram import AMOUNTS, CELLS, ENDS, LARGEST, cell_of, cell_start
+from state.log_histogram import AMOUNTS, ENDS, LARGEST, cell_of, cell_start
 
 PRIOR_AMOUNTS = 200.0  # amounts that the log-normal law counts as: its digits are then a tenth of the reference at 1,800 amounts
 
@@ -84,33 +83,3 @@ def semi_parametric_law(histogram, mu, sigma, low, high, exponent, prior, out): 
     for d in range(len(out)):
         out[d] = weight * out[d] + (1.0 - weight) * law[d]
     return n
-
-
-def empirical_probabilities(
-    histogram: NDArray[np.int64], low: int = 1, high: int = LARGEST, *, places: int = 1
-) -> tuple[NDArray[np.float64], int]:
-    """Return the digits' law (9,) or (90,) of the amounts in [low, high), minor units, and how many amounts tell it.
-
-    Raises
-    ------
-    ValueError
-        If no amounts tell it.
-
-    Examples
-    --------
-    Half of the amounts below 50 lead with a 2, although a quarter of all do:
-
-    >>> from state.log_histogram import histogram_of
-    >>> law, n = empirical_probabilities(histogram_of(np.array([21, 34, 70, 80])), high=50)
-    >>> law.tolist(), n
-    ([0.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], 2)
-    """
-    if places not in (1, 2):
-        raise ValueError(f"places = {places}: wanted 1 (the first digit) or 2 (the first two)")
-    if histogram.shape != (2, CELLS):
-        raise ValueError(f"histogram of shape {histogram.shape}: wanted (2, {CELLS})")
-    out = np.zeros(9 if places == 1 else 90)
-    n = int(empirical_law(histogram, low, high, out))
-    if n == 0:
-        raise ValueError(f"no amounts tell what lies between {low} and {high}")
-    return out, n

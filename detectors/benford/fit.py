@@ -87,15 +87,6 @@ def deviations(observed, expected, n):  # type: ignore[no-untyped-def]
     return found / cells, usual / cells
 
 
-def mean_absolute_deviation(observed: NDArray[np.int64], law: NDArray[np.float64]) -> tuple[float, float]:
-    """Return (MAD, excess MAD) of counts against probabilities."""
-    n = int(observed.sum())
-    if n == 0:
-        raise ValueError("no amounts: a deviation needs at least one")
-    found, usual = deviations(np.array(observed, np.int64), np.array(law, np.float64) * n, n)
-    return float(found), float(found - usual)
-
-
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def cramers_v(x, n, df):  # type: ignore[no-untyped-def]
     """Return Cramér's V = √(chi² / (n (k − 1))), an effect size that does not grow with n; 0 where nothing can be tested."""
@@ -121,19 +112,3 @@ def goodness_of_fit(observed: NDArray[np.int64], law: NDArray[np.float64]) -> tu
         raise ValueError("a digit leads that the law rules out: take out the amounts beyond the limits first")
     x, df = chi_square(observed, np.array(law, np.float64) * int(observed.sum()))
     return float(x), int(df), float(chi_square_tail(x, df))
-
-
-def distortion_factor(amounts: NDArray[np.int64]) -> float:
-    """Return Nigrini's distortion factor of positive amounts: by what share they lie above (+) or below (−) Benford's law.
-
-    Amounts are collapsed to [10, 100) and their mean is compared with 90 / (n (10^(1/n) − 1)), that of a geometric sequence.
-    It speaks of Benford-like data only: under an accounting limit the comparison means nothing.
-    """
-    n = len(amounts)
-    if n == 0 or int(np.min(amounts)) <= 0:
-        raise ValueError("wanted at least one amount, all above 0")
-    total = 0.0
-    for amount in amounts.tolist():
-        total += amount / 10.0 ** (len(str(amount)) - 2)
-    wanted = 90.0 / (n * (10.0 ** (1.0 / n) - 1.0))
-    return float((total / n - wanted) / wanted)

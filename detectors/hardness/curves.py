@@ -45,12 +45,6 @@ def regress(design: Floats, error: Floats, level: float) -> Floats:
     return -np.asarray(solution.eqlin.marginals, np.float64)
 
 
-def pinball(error: Floats, quantile: Floats, level: float) -> float:
-    """Return the mean of ρ_τ(e − q̂)."""
-    rest = error - quantile
-    return float(np.where(rest < 0.0, (level - 1.0) * rest, level * rest).mean())
-
-
 @dataclass(frozen=True, slots=True)
 class QuantileCurves:
     """Four curves over hardness.

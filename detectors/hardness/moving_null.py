@@ -80,15 +80,6 @@ class MovingAutoregression:
         return np.array([self.step(row) for row in (x[:, None] if x.ndim == 1 else x)]).reshape(len(x), -1)
 
 
-def window_hardness(residuals: ArrayLike, length: int, order: int) -> Floats:
-    """‖x − Null(x)‖ of every window of `length` values, from one-step residuals of shape (n, d); shape (n − length + 1,).
-
-    As in `SeriesNull.hardness` the window's first p values are left out.
-    """
-    squares = (np.asarray(residuals, np.float64) ** 2).sum(axis=1)[order:]
-    return np.asarray(np.sqrt(np.lib.stride_tricks.sliding_window_view(squares, length - order).sum(axis=1)), np.float64)
-
-
 class MovingMoments:
     """Exponentially weighted mean and variance of every feature: a row's hardness is how far it lies from what rows have been.
 

@@ -80,7 +80,7 @@ class NormalModelDetector:
     a number, or comes after a gap, interrupts the window: no score until ℓ readings have followed, and then the very scores that would
     have stood there without the interruption.
 
-    A sensor has scores from its first model on (`NotReady` before) and may alarm when the conformal set is complete; after a change
+    A sensor has scores from its first model on (not ready before) and may alarm when the conformal set is complete; after a change
     of regime it is not ready again until the new one's is. A later rung of the ladder replaces the model and the set in one go.
     """
 

@@ -111,7 +111,7 @@ def test_a_score_is_ranked_among_the_last_ones(stream):
         else:
             assert np.isnan(computed.p_value[row])
             assert computed.threshold[row] == np.inf
-            assert computed.readiness(row).needed == 9
+            assert computed.needed[row] == 9
 
 
 def model_record(detector, seed=0, frauds=200):
@@ -279,9 +279,8 @@ def test_an_evicted_card_begins_anew():
 
 def test_not_ready_until_a_rank_can_be_as_rare_as_epsilon():
     verdicts, _ = folded(AggregationDetector(epsilon=0.02), steady(120))
-    assert verdicts.readiness(48).seen == 48
-    assert verdicts.readiness(48).needed == 49
-    assert verdicts.readiness(49) is None
+    assert (verdicts.seen[48], verdicts.needed[48]) == (48, 49)
+    assert not verdicts.not_ready[49]
     assert not np.isnan(verdicts.score).any()
 
 

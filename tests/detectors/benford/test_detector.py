@@ -29,7 +29,6 @@ from detectors.protocol import (
     THRESHOLD,
     UNIT,
     Columns,
-    NotReady,
     Verdicts,
     fold,
 )
@@ -232,7 +231,7 @@ def test_before_a_reference_nothing_is_tested_but_the_population_learns():
     verdicts = verdicts_of(detector, columns_of([("e", BEGIN, int(a), -1) for a in amounts]), state)
     assert (verdicts.reason == NO_REFERENCE).all()
     assert verdicts.not_ready.all()
-    assert verdicts.readiness(7) == NotReady(8, 9)
+    assert (verdicts.seen[7], verdicts.needed[7]) == (8, 9)
     contribution = detector.contribution(state)
     logs = np.log10(amounts) - 2
     assert contribution["n"] == 200

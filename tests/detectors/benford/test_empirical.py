@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.benford.digits import count_digits
-from detectors.benford.empirical import empirical_law, empirical_probabilities, semi_parametric_law
+from detectors.benford.empirical import empirical_law, semi_parametric_law
 from detectors.benford.reference import digit_probabilities
 from state.log_histogram import LARGEST, histogram_of
 from tests import naive
+from tests.papers.benford.counted import count_digits
 
 AMOUNTS = st.one_of(st.integers(1, 120), st.integers(1, 10**5))
 LIMITS = st.one_of(st.none(), st.sampled_from([99, 999, 1_000, 2_499, 4_999, 123_456]))
@@ -61,7 +61,8 @@ def test_amounts_cut_off_at_many_limits_tell_the_law_that_was_cut():
     amounts, limits = amounts[kept], limits[kept]
     for high in (50_000, 500_000, LARGEST):
         law = digit_probabilities(math.log10(350.0), 0.6, 0.01, high / 100 if high < LARGEST else math.inf)
-        computed, _ = empirical_probabilities(histogram_of(amounts, limits), high=high)
+        computed = np.zeros(9)
+        empirical_law(histogram_of(amounts, limits), 1, high, computed)
         assert np.abs(computed - law).max() < 0.004
     plain = count_digits(amounts) / len(amounts)
     assert np.abs(plain - digit_probabilities(math.log10(350.0), 0.6, 0.01)).max() > 0.02
@@ -73,8 +74,6 @@ def test_a_gap_that_nobodys_amounts_reach_across_is_not_guessed():
     assert empirical_law(encoded(postings), 1, LARGEST, computed) == 0
     assert (computed == 0.0).all()
     assert empirical_law(encoded(postings), 1, 100, computed) == 2
-    with pytest.raises(ValueError, match="no amounts tell"):
-        empirical_probabilities(encoded(postings))
 
 
 def test_few_amounts_leave_the_log_normal_in_force_and_many_take_its_place():
@@ -86,13 +85,6 @@ def test_few_amounts_leave_the_log_normal_in_force_and_many_take_its_place():
 
 
 def test_a_limit_inside_a_cell_takes_its_part_of_it():
-    law, _ = empirical_probabilities(histogram_of(np.array([1_000, 5_050])), high=5_025)
+    law = np.zeros(9)
+    empirical_law(histogram_of(np.array([1_000, 5_050])), 1, 5_025, law)
     assert law[[0, 4]].tolist() == pytest.approx([0.8, 0.2])
-
-
-@pytest.mark.parametrize(("setting", "message"), [({"places": 3}, "places = 3"), ({"high": 1}, "no amounts tell")])
-def test_what_can_not_be_asked_is_refused(setting, message):
-    with pytest.raises(ValueError, match=message):
-        empirical_probabilities(histogram_of(np.array([5])), **setting)
-    with pytest.raises(ValueError, match="wanted"):
-        empirical_probabilities(np.zeros((2, 3), np.int64))

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.benford.digits import count_digits
 from detectors.benford.fit import goodness_of_fit
 from detectors.benford.population import population_parameters
 from detectors.benford.reference import digit_probabilities
 from detectors.benford.truncated import fit_truncated
 from state.log_histogram import histogram_of, learn_amount, no_amounts
 from state.moments import learn_moment, no_moments
+from tests.papers.benford.counted import count_digits
 
 
 def learnt(amounts, limits):

@@ -7,7 +7,8 @@ import pytest
 
 from detectors.benford.evidence import follow
 from detectors.benford.reference import digit_probabilities
-from detectors.benford.shiryaev_roberts import CROSSING, POSTINGS, boundary, simulated_crossing
+from detectors.benford.shiryaev_roberts import CROSSING, POSTINGS, boundary
+from tests.papers.benford_stream.crossing import simulated_crossing
 
 LAW = digit_probabilities(np.log10(1_800.0), 0.6, 0, 5_000)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.hardness.curves import LEVELS, QuantileCurves, pinball, regress
+from detectors.hardness.curves import LEVELS, QuantileCurves, regress
 from tests import naive
 
 
@@ -66,6 +66,12 @@ def test_the_curves_hold_their_share_of_the_errors_below_them_at_every_hardness(
 def test_few_events_get_few_knots(n: int, knots: int) -> None:
     hardness = np.random.default_rng(n).permutation(n) + 1.0
     assert len(QuantileCurves.fit(hardness, hardness).knots) == knots
+
+
+def pinball(error: np.ndarray, quantile: np.ndarray, level: float) -> float:
+    """The mean of ρ_τ(e − q̂)."""
+    rest = error - quantile
+    return float(np.where(rest < 0.0, (level - 1.0) * rest, level * rest).mean())
 
 
 def test_more_knots_never_raise_the_loss_on_the_fit() -> None:

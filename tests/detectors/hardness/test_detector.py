@@ -209,9 +209,8 @@ def test_readiness_counts_warm_up_hand_over_and_the_events_to_rank_among() -> No
     ready = int(np.flatnonzero(~verdicts.not_ready)[0])
     assert detector.needed == events_for(0.05) == 19
     assert 12 + 3 + 19 <= ready < 12 + 3 + 4 + 19
-    assert verdicts.readiness(5).seen == 5
-    assert verdicts.readiness(5).needed == ready
-    assert verdicts.readiness(ready) is None
+    assert (verdicts.seen[5], verdicts.needed[5]) == (5, ready)
+    assert not verdicts.not_ready[ready]
     assert np.isnan(verdicts.evidence["expected"][:15]).all()
     assert np.isfinite(verdicts.evidence["expected"][ready - 19 :]).all()
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.hardness.moving_null import MovingAutoregression, MovingMoments, window_hardness
+from detectors.hardness.moving_null import MovingAutoregression, MovingMoments
 from detectors.hardness.null_models import SeriesNull, TabularNull, fit_autoregression, image_hardness, image_null
 from tests import naive
+from tests.papers.hardness.telemetry import window_hardness
 
 
 def noisy_series(seed: int, n: int) -> np.ndarray:

@@ -19,10 +19,10 @@ import math
 
 import numpy as np
 
-from detectors.benford.digits import count_digits
 from detectors.benford.fit import chi_square, chi_square_tail
 from detectors.benford.reference import benford_probabilities, digit_cut_off, digit_probabilities
 from streams.simulators.postings import census_populations
+from tests.papers.benford.counted import count_digits
 
 LIMITS = {"0": 0.0, "1K": 1e3, "5K": 5e3, "10K": 1e4, "20K": 2e4, "50K": 5e4, "200K": 2e5, "1M": 1e6, "inf": math.inf}
 ANALYSES = {3: "Benford analysis", 4: "Benford analysis with digit cut-off", 5: "modified Benford analysis"}

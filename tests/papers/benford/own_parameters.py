@@ -16,11 +16,11 @@ import time
 import numpy as np
 from scipy.stats import chi2
 
-from detectors.benford.digits import count_digits
 from detectors.benford.population import population_parameters
 from detectors.benford.reference import digit_probabilities
 from detectors.benford.truncated import fit_truncated
 from state.log_histogram import histogram_of
+from tests.papers.benford.counted import count_digits
 from tests.papers.benford.synthetic import LEVEL, SIGMA, honest_amounts
 
 LIMIT = 5_000.0

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import chi2
 
-from detectors.benford.digits import count_digits
-from detectors.benford.empirical import PRIOR_AMOUNTS, empirical_probabilities, semi_parametric_law
+from detectors.benford.empirical import PRIOR_AMOUNTS, empirical_law, semi_parametric_law
 from detectors.benford.fit_check import check_log_normal
 from detectors.benford.reference import benford_probabilities, digit_probabilities
 from state.log_histogram import LARGEST, histogram_of
+from tests.papers.benford.counted import count_digits
 
 FILE = "employees/nigrini_purchasing_cards_2010.parquet"
 LEAST, LEVEL = 100, 0.05
@@ -56,12 +56,13 @@ def laws(amounts: np.ndarray, limit: int | None) -> dict[str, np.ndarray]:
     logs, high = np.log10(amounts) - 2.0, LARGEST if limit is None else 100 * limit + 1
     mu, sigma = logs.mean(), logs.std(ddof=1)
     histogram = histogram_of(amounts)
-    mixed = np.zeros(9)
+    mixed, own = np.zeros(9), np.zeros(9)
+    empirical_law(histogram, 1, high, own)
     semi_parametric_law(histogram, mu, sigma, 1, high, 2, PRIOR_AMOUNTS, mixed)
     return {
         "Benford": benford_probabilities(),
         "log-normal": digit_probabilities(mu, sigma, 0.01, math.inf if limit is None else high / 100.0),
-        "empirical": empirical_probabilities(histogram, high=high)[0],
+        "empirical": own,
         "semi-parametric": mixed,
     }
 

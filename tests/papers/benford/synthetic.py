@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binom, chi2
 
-from detectors.benford.digits import count_digits
 from detectors.benford.reference import benford_probabilities, digit_probabilities
+from tests.papers.benford.counted import count_digits
 
 SIGMA, LEVEL, FRAUD = 0.6, 0.05, 0.01
 FITTED_FRAUD = 0.009

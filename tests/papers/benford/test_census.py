@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detectors.benford.digits import count_digits
 from detectors.benford.fit import goodness_of_fit
 from streams.simulators.postings import census_populations
 from tests.papers.benford.census import CELLS, LEVEL, PRINTED, as_printed, counties, law_of_table, p_values, report
+from tests.papers.benford.counted import count_digits
 
 
 def test_the_shipped_census_is_the_papers():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, ncx2
 
-from detectors.benford.digits import count_digits
 from detectors.benford.fit_check import check_log_normal
 from state.log_histogram import histogram_of
+from tests.papers.benford.counted import count_digits
 from tests.papers.benford.purchasing_cards import DRAWN, FILE, LEVEL, laws, purchases, report
 
 

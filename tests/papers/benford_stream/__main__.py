@@ -10,9 +10,10 @@ from pathlib import Path
 from detectors.benford.detector import BenfordDetector
 from detectors.benford.reference import benford_probabilities, digit_probabilities
 from detectors.benford.rows import BAND_TEST, DIGITS, ONSET
-from detectors.benford.shiryaev_roberts import CROSSING, simulated_crossing
+from detectors.benford.shiryaev_roberts import CROSSING
 from tests.papers.benford.purchasing_cards import FILE, place
 from tests.papers.benford_stream import cost, purchases
+from tests.papers.benford_stream.crossing import simulated_crossing
 from tests.papers.benford_stream.simulated import NAMES, false_discoveries, many, median, naive_chi_square, share, where_people_differ
 
 README = Path(__file__).with_name("README.md")

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from detectors.hardness.cadet import Cadet, CalibrationWarning
-from detectors.hardness.moving_null import MovingAutoregression, window_hardness
+from detectors.hardness.moving_null import MovingAutoregression
 from tests.papers.hardness import data
 from tests.papers.hardness.base_models import pca
 from tests.papers.hardness.streaming import folded
@@ -61,6 +61,15 @@ def windowed(series: np.ndarray, train: int) -> tuple[np.ndarray, np.ndarray]:
     windows = np.lib.stride_tricks.sliding_window_view(series, LENGTH)
     hardness = window_hardness(MovingAutoregression(ORDER).residuals(series), LENGTH, ORDER)
     return pca(windows[: train - LENGTH + 1], COMPONENTS)(windows), hardness
+
+
+def window_hardness(residuals: np.ndarray, length: int, order: int) -> np.ndarray:
+    """‖x − Null(x)‖ of every window of `length` values, from one-step residuals of shape (n, d); shape (n − length + 1,).
+
+    As in `SeriesNull.hardness` the window's first p values are left out.
+    """
+    squares = (residuals**2).sum(axis=1)[order:]
+    return np.sqrt(np.lib.stride_tricks.sliding_window_view(squares, length - order).sum(axis=1))
 
 
 @dataclass(frozen=True)

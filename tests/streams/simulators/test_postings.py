@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from detectors.benford.digits import count_digits
 from detectors.benford.fit import goodness_of_fit
 from detectors.benford.reference import digit_probabilities
 from streams.simulators.postings import census_populations, census_postings, simulate_postings
+from tests.papers.benford.counted import count_digits
 
 both = pytest.mark.parametrize("simulate", [simulate_postings, census_postings])
 
