@@ -59,12 +59,17 @@ class Slab:
         }
 
     def thaw(self, frozen: Mapping[str, NDArray[Any]]) -> None:
-        """Take frozen rows as the rows 0 … n − 1; all others are fresh."""
+        """Take frozen rows as the rows 0 … n − 1; all others are fresh. An array that fits as it is becomes the slab's own."""
         missing = set(self._fresh) ^ set(frozen)
         if missing:
             raise ValueError(f"the frozen state and this build differ in the columns {sorted(missing)}")
         rows = len(next(iter(frozen.values()), ()))
-        self.fit(rows)
-        self.clear(np.arange(self.capacity))
-        for name, column in frozen.items():
-            self._columns[name][:rows] = column
+        self.capacity = max(self.capacity, rows)
+        for name, fresh in self._fresh.items():
+            column = frozen[name]
+            own = column.flags.owndata and column.flags.c_contiguous and column.flags.writeable and column.dtype == fresh.dtype
+            if not own or len(column) != self.capacity or column.shape[1:] != fresh.shape:
+                column = np.empty((self.capacity, *fresh.shape), fresh.dtype)
+                column[:rows] = frozen[name]
+                column[rows:] = fresh
+            self._columns[name] = column

@@ -26,9 +26,8 @@ _HEADS = {1: struct.Struct("<4sHI"), 2: struct.Struct("<4sHIQ")}
 _DTYPE = re.compile(r"[<|][biuf][1248]")
 _LARGEST = 1 << 32  # bytes of an unpacked snapshot that is still believed
 _DIGEST_BYTES = 16
-_STEP = 1 << 20  # bytes that are compressed at once
-_FLUSHED = 64 * _STEP  # after so many the compressor gives away what it has
-_BLOCK = 4 * _STEP  # bytes, about, of a block of an array that is made when it is written
+COMPRESSED_AT_ONCE = 16 << 20  # bytes
+_BLOCK = 8 << 20  # bytes, about, of a block of an array that is made when it is written: large enough to leave when it is let go
 
 
 class SnapshotError(ValueError):
@@ -138,8 +137,10 @@ def pack(sections: Mapping[str, Section]) -> bytes:
     return b"".join(pieces(sections))
 
 
-def unpack(data: bytes | bytearray) -> dict[str, Section]:
+def unpack(data: bytes | bytearray, spend: bool = False) -> dict[str, Section]:
     """Return the sections of `pack`'s bytes; the arrays are writable copies.
+
+    With `spend`, a bytearray is cut shorter from its end as it is copied, so that a large state is not in memory twice.
 
     Raises
     ------
@@ -150,19 +151,20 @@ def unpack(data: bytes | bytearray) -> dict[str, Section]:
     try:
         entries = msgspec.msgpack.decode(data[start : start + length], type=list[_Entry])
         base = start + length + -(start + length) % 8
-        sections = {}
-        for entry in entries:
-            arrays = {}
-            for part in entry.arrays:
-                if not _DTYPE.fullmatch(part.dtype):  # numpy would try to read anything, and raise what it likes
-                    raise SnapshotError(f"the array {entry.name}.{part.name} is not one of numbers")
-                dtype = np.dtype(part.dtype)
-                count = int(np.prod(part.shape, dtype=np.int64)) if part.shape else 1
-                if count < 0 or part.start < 0:
-                    raise SnapshotError(f"the array {entry.name}.{part.name} is not one of numbers")
-                flat = np.frombuffer(data, dtype, count, base + part.start) if count else np.zeros(0, dtype)
-                arrays[part.name] = flat.reshape(part.shape).astype(dtype.newbyteorder("="))
-            sections[entry.name] = Section(entry.version, arrays, entry.meta)
+        arrays: dict[str, dict[str, NDArray[Any]]] = {entry.name: {} for entry in entries}
+        for name, part in sorted(((entry.name, part) for entry in entries for part in entry.arrays), key=lambda each: -each[1].start):
+            if not _DTYPE.fullmatch(part.dtype):  # numpy would try to read anything, and raise what it likes
+                raise SnapshotError(f"the array {name}.{part.name} is not one of numbers")
+            dtype = np.dtype(part.dtype)
+            count = int(np.prod(part.shape, dtype=np.int64)) if part.shape else 1
+            if count < 0 or part.start < 0:
+                raise SnapshotError(f"the array {name}.{part.name} is not one of numbers")
+            flat = np.frombuffer(data, dtype, count, base + part.start) if count else np.zeros(0, dtype)
+            arrays[name][part.name] = flat.reshape(part.shape).astype(dtype.newbyteorder("="))
+            del flat  # nothing may look at what is cut off
+            if spend and count and isinstance(data, bytearray):
+                del data[base + part.start :]
+        sections = {entry.name: Section(entry.version, arrays[entry.name], entry.meta) for entry in entries}
     except (msgspec.MsgspecError, ValueError, TypeError) as error:
         raise SnapshotError(f"the snapshot is damaged: {error}") from error
     return sections
@@ -186,7 +188,9 @@ def _table_of(data: bytes | bytearray) -> tuple[int, int]:
 
 def digest(data: bytes | bytearray) -> str:
     """32 hexadecimal digits that stand for a state: equal states, equal digests."""
-    return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).hexdigest()
+    whole = hashed()
+    whole.update(data)
+    return whole.hexdigest()
 
 
 class Condensed(NamedTuple):
@@ -197,46 +201,43 @@ class Condensed(NamedTuple):
     digest: str
 
 
-class Condenser:
-    """Compresses and hashes a state that comes in pieces (`pieces`); it is never in memory as a whole.
+def blocks(parts: Iterable[bytes | memoryview]) -> Iterator[bytearray]:
+    """The same bytes in blocks of one length, the last one shorter, wherever the pieces of a state end: what is compressed at once."""
+    block = bytearray()
+    for part in parts:
+        place = 0
+        while place < len(part):
+            step = min(len(part) - place, COMPRESSED_AT_ONCE - len(block))
+            block += part[place : place + step]
+            place += step
+            if len(block) == COMPRESSED_AT_ONCE:
+                yield block
+                block = bytearray()
+    if block:
+        yield block
 
-    By zstd at its fastest level: state is mostly floats, which higher levels hardly shrink. The interpreter's lock is let go at
-    every step of 1 MiB, which takes about 2 ms.
+
+def hashed() -> hashlib.blake2b:
+    """What takes a state in, block by block, and gives its `digest`."""
+    return hashlib.blake2b(digest_size=_DIGEST_BYTES)
+
+
+def compressed(block: bytearray) -> bytes:
+    """A block as a frame of its own: frames one after another are the whole. Takes some 50 ms, without the interpreter's lock.
+
+    By zstd at its fastest level: state is mostly floats, which higher levels hardly shrink.
     """
-
-    def __init__(self) -> None:
-        self._compressor, self._hashed = cramjam.zstd.Compressor(level=1), hashlib.blake2b(digest_size=_DIGEST_BYTES)
-        self._inside = 0
-        self.size = 0
-
-    def add(self, part: bytes | memoryview) -> bytes:
-        """Take a piece in; what has been compressed by then, often nothing. Slow: for a thread."""
-        found = b""
-        for place in range(0, len(part), _STEP):
-            step = bytes(part[place : place + _STEP])
-            self._hashed.update(step)
-            self._compressor.compress(step)
-            self._inside += len(step)
-            if self._inside >= _FLUSHED:
-                found, self._inside = found + bytes(self._compressor.flush()), 0
-        self.size += len(part)
-        return found
-
-    def finish(self) -> bytes:
-        """The rest of what has been compressed."""
-        return bytes(self._compressor.finish())
-
-    @property
-    def digest(self) -> str:
-        """Of all that was taken in."""
-        return self._hashed.hexdigest()
+    return bytes(cramjam.zstd.compress(block, level=1))
 
 
 def condense(parts: Iterable[bytes | memoryview]) -> Condensed:
-    """Compress and hash a state that comes in pieces. Slow: for a thread."""
-    condenser = Condenser()
-    data = b"".join([*(condenser.add(part) for part in parts), condenser.finish()])
-    return Condensed(data, condenser.size, condenser.digest)
+    """Compress and hash a state that comes in pieces (`pieces`). Slow: for a thread."""
+    frames, taken, size = [], hashed(), 0
+    for block in blocks(parts):
+        taken.update(block)
+        frames.append(compressed(block))
+        size += len(block)
+    return Condensed(b"".join(frames), size, taken.hexdigest())
 
 
 def decompress(data: bytes, size: int) -> bytearray:

@@ -301,7 +301,8 @@ class SlidingWindows:
 
     def thaw(self, frozen: Mapping[str, NDArray[Any]]) -> None:
         """Take frozen rows as the rows 0 … n − 1, each ring in a block of its own."""
-        self.rows.thaw({name: array for name, array in frozen.items() if name not in _PART_NAMES})
+        columns = {name: array for name, array in frozen.items() if name not in _PART_NAMES}
+        self.rows.thaw({**columns, "rings": frozen["rings"].copy()})  # which say where they lie from here on
         rings = self.rows["rings"][: len(frozen["rings"])]
         lengths = rings[:, NEXT] - rings[:, -1]
         rooms = np.array([max(SMALLEST_ROOM, 1 << max(0, n - 1).bit_length()) if n else 0 for n in lengths.tolist()], np.int64)

@@ -29,6 +29,7 @@ def keep_awake(app: App, dog: Watchdog, tenures: dict[str, Tenures], watchers: d
         folded = watcher.position(tp.partition)
         fetched, handed = app.members.read_to(tp)
         waits = tp.partition in held.restoring or tp.partition in held.parked or watcher.building(tp.partition)
+        waits = waits or (tp.partition in held.held and held.held[tp.partition].freezing)
         if waits or folded is None:
             return Standing(folded, True, waits)
         try:

@@ -239,9 +239,9 @@ class Partition:
         )
         return snapshot.pieces(sections)
 
-    def thaw(self, data: bytes | bytearray) -> None:
-        """Take a frozen state in place of this one."""
-        sections = snapshot.unpack(data)
+    def thaw(self, data: bytes | bytearray, spend: bool = False) -> None:
+        """Take a frozen state in place of this one; with `spend`, a bytearray is emptied on the way."""
+        sections = snapshot.unpack(data, spend)
         own = snapshot.upgraded("partition", sections["partition"], VERSION, UPGRADES)
         if own.meta["signature"] != self.signature:
             raise SnapshotError(

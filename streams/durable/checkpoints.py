@@ -214,7 +214,7 @@ class Checkpoints:
                 f"the state of {self._where} was made with {text_of(manifest.signatures)}, "
                 f"the settings now say {text_of(self.signatures)}: put the old settings back, or `nilometer state reset` the partition",
             )
-        data = await self.offload(shelf.data, name, manifest)
+        data = await self.offload(shelf.data, name, manifest, True)
         return None if data is None else Found(name, manifest, data)
 
     async def _one_before(self, shelf: Shelf, name: str, offset: int) -> Found:

@@ -11,7 +11,6 @@ import secrets
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from typing import NamedTuple
@@ -25,7 +24,8 @@ from streams.durable.store import Stored
 
 FORMAT = 1  # of manifests
 CHUNK_BYTES = 900_000  # a record with its key and headers stays below Kafka's default of 1,048,576
-AHEAD_BYTES = 256 << 20  # of a state that are copied before they are compressed
+AHEAD_BYTES = 128 << 20  # of a state that are copied before they are compressed,
+COMPRESSED_BESIDE = 2  # and how many threads do that meanwhile
 MANIFEST = "m"
 
 
@@ -109,63 +109,68 @@ class Packed(NamedTuple):
 
 
 class Packing:
-    """A state on its way into chunks, piece by piece.
+    """A state on its way into chunks, block by block.
 
     Parameters
     ----------
     ahead
         Bytes that may wait to be compressed. A state that is no larger is only copied while its fold stands still; a larger one is
-        compressed meanwhile, and what of it is copied and not compressed is never more than this.
+        compressed meanwhile, and what of it is copied and not compressed is never more than this and a block.
     """
 
     def __init__(self, chunk_bytes: int = CHUNK_BYTES, ahead: int = AHEAD_BYTES) -> None:
         self._chunk_bytes, self._ahead = chunk_bytes, ahead
-        self._condenser = snapshot.Condenser()
-        self._waiting: deque[bytes | memoryview] = deque()
-        self._begun: deque[tuple[int, Future[None]]] = deque()  # bytes of a piece that is being compressed, or next
+        self._hash = snapshot.hashed()
+        self._size = 0
+        self._waiting: deque[bytearray] = deque()
+        self._begun: deque[tuple[int, Future[bytes]]] = deque()  # with the bytes of the block
         self._held = 0
         self._chunks: list[bytes] = []
         self._rest = bytearray()
 
     def take(self, parts: Iterable[bytes | memoryview]) -> Packing:
         """Take all of it in, while it stands still. Slow: for a thread."""
-        with ExitStack() as stack:
-            beside: ThreadPoolExecutor | None = None
-            for part in parts:
-                self._held += len(part)
-                self._waiting.append(part)
-                del part
-                if beside is None and 4 * self._held > self._ahead:
-                    beside = ThreadPoolExecutor(1, thread_name_prefix="packing")
-                    stack.callback(beside.shutdown, wait=False)  # it ends when nothing waits
+        beside: ThreadPoolExecutor | None = None
+        try:
+            for block in snapshot.blocks(parts):
+                self._size += len(block)
+                self._held += len(block)
+                self._waiting.append(block)
+                if beside is None and 2 * self._held > self._ahead:
+                    beside = ThreadPoolExecutor(COMPRESSED_BESIDE, thread_name_prefix="packing")
                 while beside is not None and self._waiting:
-                    self._begun.append((len(self._waiting[0]), beside.submit(self._add, self._waiting.popleft())))
-                while self._begun and self._held > self._ahead:
-                    self._await_oldest()
+                    begun = self._waiting.popleft()
+                    self._begun.append((len(begun), beside.submit(snapshot.compressed, begun)))
+                    self._hash.update(begun)
+                    del begun
+                while self._held > self._ahead and self._begun:
+                    self._cut_oldest()
+                del block
+        finally:
+            if beside is not None:
+                beside.shutdown(wait=False)  # its threads end when nothing waits
         return self
 
     def finish(self) -> Packed:
         """Compress what waits; the chunks, which are no longer held here. Slow: for a thread."""
         while self._begun:
-            self._await_oldest()
+            self._cut_oldest()
         while self._waiting:
-            self._add(self._waiting.popleft())
-        self._cut(self._condenser.finish())
+            block = self._waiting.popleft()
+            self._hash.update(block)
+            self._cut(snapshot.compressed(block))
         if self._rest:
             self._chunks.append(bytes(self._rest))
         chunks, self._chunks = self._chunks, []
-        return Packed(chunks, self._condenser.size, self._condenser.digest)
+        return Packed(chunks, self._size, self._hash.hexdigest())
 
-    def _await_oldest(self) -> None:
-        size, compressed = self._begun.popleft()
-        compressed.result()
+    def _cut_oldest(self) -> None:
+        size, frame = self._begun.popleft()
+        self._cut(frame.result())
         self._held -= size
 
-    def _add(self, part: bytes | memoryview) -> None:
-        self._cut(self._condenser.add(part))
-
-    def _cut(self, data: bytes) -> None:
-        self._rest += data
+    def _cut(self, frame: bytes) -> None:
+        self._rest += frame
         while len(self._rest) >= self._chunk_bytes:
             self._chunks.append(bytes(self._rest[: self._chunk_bytes]))
             del self._rest[: self._chunk_bytes]
@@ -221,15 +226,23 @@ class Shelf:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
 
-    def data(self, name: str, manifest: Manifest) -> bytearray | None:
-        """The state of a checkpoint, None where something of it is missing or damaged. Slow: for a thread."""
+    def data(self, name: str, manifest: Manifest, spend: bool = False) -> bytearray | None:
+        """The state of a checkpoint, None where something of it is missing or damaged. Slow: for a thread.
+
+        With `spend`, the shelf no longer holds its chunks.
+        """
         parts = self.parts.get(name, {})
         chunks = [parts.get(str(i)) for i in range(manifest.chunks)]
         present = [chunk for chunk in chunks if chunk is not None]
         if len(present) < len(chunks):
             return None
+        whole = b"".join(present)
+        if spend:
+            for i in range(manifest.chunks):
+                del parts[str(i)]
+            del chunks, present
         try:
-            data = snapshot.decompress(b"".join(present), manifest.bytes)
+            data = snapshot.decompress(whole, manifest.bytes)
         except SnapshotError:
             return None
         return data if snapshot.digest(data) == manifest.digest else None

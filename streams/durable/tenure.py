@@ -32,7 +32,8 @@ class Folding(Protocol):
         the last one is, the fold must stand still.
         """
 
-    def thaw(self, data: bytes | bytearray) -> None: ...
+    def thaw(self, data: bytes | bytearray, spend: bool = False) -> None:
+        """Take a state in place of this one; with `spend`, its bytes are not needed any more."""
 
     def adopt(self, cut: Cut) -> list[Any]: ...
 
@@ -53,6 +54,8 @@ class Tenure:
         True while its partition is given back, and may come again: nothing is folded and nothing said.
     settled
         False between folding a batch and handing its outputs to the producer.
+    freezing
+        True while its fold stands still for a checkpoint.
     outputs
         Deliveries that the next checkpoint awaits.
     reports
@@ -74,6 +77,7 @@ class Tenure:
     alive: bool = False
     suspended: bool = False
     settled: bool = True
+    freezing: bool = False
     outputs: list[Awaitable[Any]] = field(default_factory=list)
     reports: list[Any] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -111,7 +115,7 @@ class Tenure:
             await self._begin_from_nothing()
         else:
             try:
-                await self.checkpoints.offload(self.part.thaw, found.data)
+                await self.checkpoints.offload(self.part.thaw, found.data, True)
             except SnapshotError as error:
                 raise Parked(Cause.FORMAT, f"checkpoint {found.name}: {error}") from error
             if self.part.next != found.manifest.offset:
@@ -246,7 +250,11 @@ class Tenure:
         if not self.settled:
             self.kill("a batch was broken off")
             raise Dead(self.why)
-        state = await self.checkpoints.offload(self._packed)
+        self.freezing = True
+        try:
+            state = await self.checkpoints.offload(self._packed)
+        finally:
+            self.freezing = False
         self.check()
         outputs, self.outputs = self.outputs, []
         return Frozen(self.part.next, state, self.cuts.position, outputs)

@@ -1,7 +1,7 @@
 """What the cards' aggregates cost: time an event, bytes a card, and how far tiles are from exact sums.
 
     python -m tests.bench.aggregates [--cards 100000] [--events 2000000] [--data FOLDER]
-    python -m tests.bench.aggregates --resident exact [--partitions 4]
+    python -m tests.bench.aggregates --resident exact --cards 1000000 [--partitions 4]
 
 Times are of the process (CPU), in one run beside river's, so that they compare on a busy machine too. The stream: `--events`
 payments, two a day and card, evenly spread over the cards. The kernel reads and updates what the paper needs: two attribute values,
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import resource
 import time
 from pathlib import Path
 
@@ -22,11 +21,13 @@ from numba import njit
 from detectors.aggregation.detector import AggregationDetector
 from detectors.aggregation.equations import PAPER, read
 from detectors.protocol import MICROSECONDS, Columns, admit
-from state import snapshot
 from state.keys import PackedKeys
 from state.tiles import CELL, TILE, TiledWindows, add_to_tile, advance_tiles, known, make_tile_room, read_tiles, remember
 from state.window import WORDS, SlidingWindows, advance, holds, insert, look_ahead, make_room
-from streams.durable.manifest import pack
+from streams.durable.manifest import MANIFEST, CutPosition, Manifest, Packing, Shelf, chunk_key, encode
+from streams.durable.store import Stored
+from streams.heap import give_back, keep_small
+from streams.partition import Origins, Partition
 
 DAY, BATCH, GROUPS = 86_400, 10_000, 3
 SPANS = (1 * DAY, 3 * DAY, 5 * DAY)
@@ -162,29 +163,73 @@ def whole(columns: dict[str, np.ndarray], kind: str) -> tuple[float, float]:
     return micros, size
 
 
-def resident(cards: int, kind: str, partitions: int) -> tuple[float, float]:
-    """Gigabytes that this process holds with so many cards of a week's payments, two a day; and at its highest, a checkpoint under way.
+def resident(cards: int, kind: str, partitions: int) -> None:
+    """Print what this process holds with so many cards of a week's payments, two a day; with a checkpoint under way; and restored from one.
 
-    Partitions make their checkpoints one after another.
+    Partitions make their checkpoints one after another, and are restored one after another, too.
     """
     rng, own = np.random.default_rng(0), cards // partitions
-    detector = AggregationDetector(aggregates=kind, key_limit=own)
-    states, events = [detector.new_state() for _ in range(partitions)], 14 * own
-    for state in states:
-        for first in range(0, events, BATCH):
-            at = 1_700_000_000 + 7 * DAY * np.arange(first, first + BATCH) // events
-            slots = rng.integers(0, own, BATCH) if first >= own else np.arange(first, first + BATCH) % own
+    parts = [Partition("cards", "t", n, AggregationDetector(aggregates=kind, key_limit=own), DAY) for n in range(partitions)]
+    for part in parts:
+        for first in range(0, 14 * own, BATCH):
+            rows = np.arange(first, first + BATCH)
+            slots = rng.integers(0, own, BATCH) if first >= own else rows % own
             not_given = np.full(BATCH, -1, np.int64)
             fields = {"amount": rng.integers(100, 100_000, BATCH), "mode": rng.integers(0, 2, BATCH),
                       "address_match": rng.integers(-1, 2, BATCH),
                       "credit_limit": not_given, "merchant": not_given, "transaction": rng.integers(0, 2**62, BATCH)}  # fmt: skip
-            part = Columns(PackedKeys.pack([b"card %09d" % slot for slot in slots.tolist()]), at * MICROSECONDS, fields)
-            admit(detector, state, part)
-            detector.process(state, part)
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    for state in states:
-        pack(snapshot.pieces(detector.freeze(state)))  # what a checkpoint does, beside the state
-    return pages * resource.getpagesize() / 1e9, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+            at = (1_700_000_000 + 7 * DAY * rows // (14 * own)) * MICROSECONDS
+            columns = Columns(PackedKeys.pack([b"card %09d" % slot for slot in slots.tolist()]), at, fields)
+            for _ in part.fold(columns, Origins.of_record("t", part.number, rows, np.zeros_like(rows)), first + BATCH):
+                raise AssertionError("nothing is built aside")
+    print(f"{cards:,} cards in {partitions} partitions, {kind}: {_gigabytes('VmRSS')}, {_gigabytes('VmHWM')} at its highest", flush=True)
+    _begin_anew()
+    stood = took = 0.0
+    records: list[list[Stored]] = []
+    for part in parts:
+        started = time.perf_counter()
+        packing = Packing().take(part.pieces())
+        stood, started = max(stood, time.perf_counter() - started), time.perf_counter()
+        chunks, size, digest = packing.finish()
+        took = max(took, time.perf_counter() - started)
+        manifest = Manifest(
+            offset=part.next, chunks=len(chunks), bytes=size, digest=digest, partitions=partitions, cuts=CutPosition(), before=None,
+            signatures={},
+        )  # fmt: skip
+        if not records:
+            print(f"a checkpoint under way: {_gigabytes('VmHWM')}; {size / 1e9:.2f} GB, compressed {sum(map(len, chunks)) / 1e9:.2f}")
+        records.append([Stored(i, chunk_key("a", i), chunk) for i, chunk in enumerate(chunks)])
+        records[-1].append(Stored(0, chunk_key("a", MANIFEST), encode(manifest)))
+        del chunks, packing
+    print(f"a fold stood still for {stood:.1f} s at most, and the rest of its checkpoint took {took:.1f} s")
+    signature, folded = [part.detector for part in parts], [part.next for part in parts]
+    parts.clear()
+    del part
+    give_back()
+    before = _gigabytes("VmRSS")
+    _begin_anew()
+    for number, detector in enumerate(signature):
+        shelf = Shelf(records.pop(0))
+        manifest = shelf.manifest("a") or manifest
+        data = shelf.data("a", manifest, spend=True)
+        del shelf
+        assert data is not None
+        parts.append(Partition("cards", "t", number, detector, DAY))
+        parts[-1].thaw(data, spend=True)
+        del data
+    assert [part.next for part in parts] == folded
+    print(f"restored from checkpoints that took {before} with all that they need: {_gigabytes('VmHWM')} at its highest")
+
+
+def _gigabytes(name: str) -> str:
+    """A line of the kernel's about this process."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return f"{int(lines[name].split()[0]) * 1024 / 1e9:.2f} GB"
+
+
+def _begin_anew() -> None:
+    """From here on, the highest is that of what follows."""
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def errors(folder: Path) -> None:
@@ -248,13 +293,12 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=2_000_000)
     parser.add_argument("--river", type=int, default=100_000, help="events of river's that are timed, after its windows are full")
     parser.add_argument("--data", type=Path, default=None, help="the folder of real data: measures the tiles' error, too")
-    parser.add_argument("--resident", choices=("exact", "tiles"), help="only the memory of a process with a million cards of a week")
+    parser.add_argument("--resident", choices=("exact", "tiles"), help="only the memory of a process with so many cards of a week")
     parser.add_argument("--partitions", type=int, default=4, help="among which these cards are spread")
     asked = parser.parse_args()
     if asked.resident:
-        now, most = resident(1_000_000, asked.resident, asked.partitions)
-        held = f"{now:.2f} GB resident, {most:.2f} GB at its highest, a checkpoint under way"
-        print(f"1,000,000 cards in {asked.partitions} partitions, {asked.resident}: {held}")
+        keep_small()  # as a worker does
+        resident(asked.cards, asked.resident, asked.partitions)
         return
     columns = stream(asked.events, asked.cards)
     for kind in ("exact", "tiles"):

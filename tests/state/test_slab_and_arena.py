@@ -32,6 +32,17 @@ def test_a_thawed_slab_holds_the_frozen_rows_in_order_and_nothing_else():
     assert other["seen"].tolist() == [13, 11, -1, -1, -1]
 
 
+def test_an_array_that_fits_as_it_is_becomes_the_slabs_own():
+    frozen = {"seen": np.arange(3), "mean": np.arange(3.0)[::-1]}
+    slab = Slab(seen=np.int64(0), mean=np.float64(0))
+    slab.thaw(frozen)
+    assert slab["seen"] is frozen["seen"]
+    assert slab["mean"] is not frozen["mean"]
+    assert slab["mean"].tolist() == [2.0, 1.0, 0.0]
+    slab.thaw({"seen": np.arange(2), "mean": np.arange(2.0)})
+    assert (slab["seen"].tolist(), slab["mean"].tolist()) == ([0, 1, 0], [0.0, 1.0, 0.0])
+
+
 def test_a_slab_of_other_columns_is_refused_by_name():
     slab = Slab(seen=np.int64(0))
     with pytest.raises(ValueError, match="mean"):

@@ -64,6 +64,15 @@ def test_what_is_made_later_is_written_as_if_it_were_there(state, data):
     assert snapshot.pack(later) == reference
 
 
+@given(sections)
+def test_bytes_that_are_spent_give_the_same_and_are_gone(state):
+    packed = snapshot.pack(state)
+    spent = bytearray(packed)
+    assert snapshot.pack(snapshot.unpack(spent, spend=True)) == packed
+    arrays = [array for section in state.values() for array in section.arrays.values() if array.size]
+    assert len(spent) <= len(packed) - sum(array.nbytes for array in arrays)
+
+
 def cut_up(array, parts):
     return Later(array.dtype, array.shape, lambda: iter(np.array_split(array, parts)))
 

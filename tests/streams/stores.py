@@ -89,7 +89,7 @@ class Listed:
         noise = b"".join((n * 2654435761 % 2**32).to_bytes(4, "little") for n in range(self.size // 4))
         return [memoryview(msgspec.msgpack.encode([self.next, self.seen, noise]))]
 
-    def thaw(self, data: bytes) -> None:
+    def thaw(self, data: bytes | bytearray, spend: bool = False) -> None:
         self.next, self.seen, _ = msgspec.msgpack.decode(data)
 
 

@@ -95,7 +95,7 @@ class Sum:
     def pieces(self) -> list[memoryview]:
         return [memoryview(msgspec.json.encode([self.next, self.past, "x" * 40]))]
 
-    def thaw(self, data: bytes) -> None:
+    def thaw(self, data: bytes | bytearray, spend: bool = False) -> None:
         self.next, self.past, _ = msgspec.json.decode(data)
 
 

@@ -177,6 +177,24 @@ def test_a_batch_that_was_broken_off_is_in_no_checkpoint():
     scenario(work)
 
 
+def test_a_fold_that_stands_still_for_a_checkpoint_says_so():
+    async def work(broker):
+        tenure = await begun(Member(broker))
+        said = []
+
+        async def offload(work, *arguments):
+            said.append(tenure.freezing)
+            return work(*arguments)
+
+        tenure.checkpoints.offload = offload
+        await checkpoint(tenure, 5)
+        assert said[0]
+        assert not any(said[1:])
+        assert not tenure.freezing
+
+    scenario(work)
+
+
 def test_a_checkpoint_is_sent_at_its_pace_and_a_fold_that_dies_meanwhile_sends_no_more():
     async def work(broker):
         tenure = await begun(Member(broker), Listed(size=2_500_000))
