@@ -79,6 +79,8 @@ def import_(
         for topic in (places.cuts(0)[0], places.checkpoints(0)[0]):
             if brokers.there(store.client, topic) != many:
                 raise UserError(f"{topic} has not as many partitions as {places.source(0)[0]}: nilometer topics check")
+        for topic, _ in places.outside(0).values():
+            brokers.there(store.client, topic)
         cold.refuse_members(store.client, settings)
         how = {"from_beginning": from_beginning, "keyed_anew": keyed_anew}
         for part, data in savepoint.states(file):  # all of them before the first is changed

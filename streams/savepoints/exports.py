@@ -50,6 +50,11 @@ class Places:
     def checkpoints(self, number: int) -> Place:
         return self.prefix + topics.checkpoints(self.stream), number
 
+    def outside(self, number: int) -> dict[str, Place]:
+        """Where that stands of which a state knows through which offset it has adopted it."""
+        limits = {"limits": (self.prefix + topics.EMPLOYEE_LIMITS, number)} if self.stream == "employees" else {}
+        return {"verdicts": (self.prefix + topics.ALERT_LABELS, number), **limits, "erase": (self.prefix + topics.erasures(self.stream), 0)}
+
 
 async def current(store: Store, places: Places, number: int) -> Current:
     """The current checkpoint of a partition.
@@ -167,6 +172,9 @@ async def check(
     if cuts is not None:
         await _refuse_other_log(store, log, cuts)
     part.next = offset
+    for name, place in places.outside(head.partition).items():
+        if await store.source_end(place) < part.through[name]:
+            part.through[name] = 0  # that topic was made anew, or this is another cluster's: what stands there is news
     if from_beginning:
         part.upstream.clear()  # offsets of logs that are no more; those to come would be taken for repeats
     return Ready(part, offset, cuts)

@@ -97,6 +97,19 @@ def test_postings_of_transactions_whose_topic_was_made_anew_are_no_repeats(site,
     assert sum(part.counts.skipped for part in after) == 0
 
 
+def test_what_is_said_of_keys_in_topics_made_anew_is_news(site, postings, tmp_path):
+    settings, records = postings
+    key, limit = records[0][0], b'{"approval_limit": 50}'
+    for _ in range(5):
+        site.broker.produce(topics.EMPLOYEE_LIMITS, key, limit)
+    assert max(part.through["limits"] for part in thawed(site, site.folded(records[:1_000]))) == 5
+    site.exported(tmp_path / "s")
+    with Site("employees", settings) as other:
+        other.imported(tmp_path / "s", from_beginning=True)
+        other.broker.produce(topics.EMPLOYEE_LIMITS, key, limit)
+        assert sum(part.through["limits"] for part in thawed(other, other.folded(records[1_000:1_500]))) == 1
+
+
 def rows(frozen):
     """What is kept of employees, without what depends on when the population was adopted."""
     arrays = snapshot.unpack(frozen)["benford"].arrays
