@@ -119,13 +119,13 @@ class Alarms:
         `detail_stop` counts over all rows, those that do not alert having no detail.
         """
         rows = np.flatnonzero(alert)
-        tests = np.zeros(len(rows), np.int64) if test is None else test[rows].astype(np.int64)
-        return cls(
-            np.stack([rows, slots[rows], tests, unit[rows], critical[rows].astype(np.int64)], axis=1),
-            np.stack([score[rows], threshold[rows], p_value[rows], np.full(len(rows), np.nan)], axis=1),
-            detail,
-            detail_stop[rows],
-        )
+        places, numbers = np.zeros((len(rows), 5), np.int64), np.full((len(rows), 4), np.nan)
+        places[:, ROW] = rows
+        for number, column in ((SLOT, slots), (UNIT, unit), (CRITICAL, critical), *(((TEST, test),) if test is not None else ())):
+            places[:, number] = column[rows]
+        for number, column in ((SCORE, score), (THRESHOLD, threshold), (P_VALUE, p_value)):
+            numbers[:, number] = column[rows]
+        return cls(places, numbers, detail, detail_stop[rows])
 
     def __len__(self) -> int:
         return len(self.places)

@@ -31,6 +31,7 @@ from streams.model_files import FileTraining, ModelFile
 from streams.partition import Origins, Outcome, Partition, Report, run
 from streams.transport.broker import partition_of_key
 
+ALERTS_AT_ONCE = 1 << 18  # bytes
 WRITTEN = ("scores.parquet", "alerts.jsonl", "cuts.jsonl", model_files.NAME, "report.json", "employees.parquet")
 
 
@@ -90,7 +91,7 @@ class Backtest:
             self.training = FileTraining(definition.train(relabel_hours=0), out)  # a file's labels are never late
 
         self.resolved = ModelFile(models or Path(model_files.NAME)).resolved if self.training is None else self.training.resolved
-        self._alerts = (out / "alerts.jsonl").open("wb")
+        self._alerts = (out / "alerts.jsonl").open("wb", buffering=ALERTS_AT_ONCE)
         self._cuts = (out / "cuts.jsonl").open("wb")
         self._writer: pq.ParquetWriter | None = None
         self._partition_of: dict[bytes, int] = {}
@@ -200,7 +201,7 @@ class Backtest:
             rows = mine[first - begin : last - begin]
             places = good[rows]
             folded = places >= 0
-            columns = batch.columns if len(places) == len(batch.columns) and folded.all() else take(batch.columns, places[folded])
+            columns = take(batch.columns, places if folded.all() else places[folded])
             born = offsets[first - begin : last - begin][folded]
             outcome = run(part.fold(columns, Origins.of_record(part.topic, part.number, born, np.zeros_like(born)), last))
             self._keep(part, rows[folded], columns, outcome, len(batch), table)
@@ -279,7 +280,9 @@ class Backtest:
 
 
 def take(columns: Columns, rows: Ints) -> Columns:
-    """The events of these numbers."""
+    """The events of these numbers, which ascend; without copying where none is left out between them."""
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
+        return columns.span(int(rows[0]), int(rows[-1]) + 1)
     return Columns(columns.keys.take(rows), columns.at[rows], {name: column[rows] for name, column in columns.fields.items()})
 
 

@@ -288,7 +288,6 @@ class AggregationDetector:
                 alert, columns.slots, verdicts.unit, verdicts.score, verdicts.threshold, verdicts.p_value, critical,
                 detail.ravel(), detail.shape[1] * np.cumsum(alert, dtype=np.int64),
             )  # fmt: skip
-        features = np.ascontiguousarray(vectors.T)
         verdicts.evidence = {
             "unusualness": numbers[SCORE],
             "fraud_probability": probability,
@@ -296,7 +295,7 @@ class AggregationDetector:
             "decision": _DECISION_NAMES[decided[:, DECISION]],
             "model_version": np.full(len(columns), model.version, np.int64),
             "cut_short": whole[CUT_SHORT],
-            **dict(zip(self.features, features, strict=True)),
+            **dict(zip(self.features, vectors.T, strict=True)),
         }
         return verdicts
 

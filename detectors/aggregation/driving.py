@@ -6,7 +6,7 @@ whose payments known from 14 days were frauds in 57 % of cases". Shares are of a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -45,30 +45,25 @@ def _subject(name: str) -> int:
     return ADDRESS if "match" in parts else UNUSUAL if "big" in parts else SPENDING
 
 
-def shares(total: Sequence[float]) -> dict[str, float]:
-    """The subjects that speak for a fraud, the weightiest first, and their shares of what does; none where nothing does.
+def weightiest_first(shares: Sequence[float]) -> list[int]:
+    """The subjects that speak for a fraud at all, the weightiest first.
 
-    `total` is what the features of each subject add to the logit.
-
-    >>> shares([3.0, -1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0])
-    {'merchant': 0.75, 'timing': 0.25}
+    >>> weightiest_first([0.25, 0.0, 0.0, 0.0, 0.0, 0.75, 0.0, 0.0])
+    [5, 0]
     """
-    a, b, c, d, e, f, g, h = (each if each > 0.0 else 0.0 for each in total)
-    whole = ((a + b) + (c + d)) + ((e + f) + (g + h))
-    order = sorted((-each, subject) for subject, each in enumerate(total) if each > 0.0)
-    return {SUBJECTS[subject]: -each / whole for each, subject in order}
+    return [subject for _, subject in sorted((-share, subject) for subject, share in enumerate(shares) if share > 0.0)]
 
 
-def sentence(found: Mapping[str, float], says: Callable[[str], str]) -> str:
+def sentence(order: Sequence[int], shares: Sequence[float], says: Callable[[int], str]) -> str:
     """The weightiest subjects with their shares; `says` tells of each what it is here, with a number.
 
-    >>> sentence({"merchant": 0.7, "timing": 0.25, "amount": 0.05}, {"merchant": "known", "timing": "19 s"}.get)
+    >>> sentence([MERCHANT, TIMING, AMOUNT], [0.7, 0.05, 0.0, 0.0, 0.0, 0.25, 0.0, 0.0], {MERCHANT: "known", TIMING: "19 s"}.__getitem__)
     'Because of the merchant (70 %): known; and of the timing (25 %): 19 s.'
     """
     parts = [
-        f"of the {subject} ({100 * share:.0f} %): {says(subject)}"
-        for number, (subject, share) in enumerate(found.items())
-        if number == 0 or (number < MOST_TOLD and share >= LEAST_SHARE)
+        f"of the {SUBJECTS[subject]} ({100 * shares[subject]:.0f} %): {says(subject)}"
+        for number, subject in enumerate(order[:MOST_TOLD])
+        if number == 0 or shares[subject] >= LEAST_SHARE
     ]
     if not parts:
         return "Because of no 1 thing: nothing that is known of it speaks for a fraud but how frequent frauds are."

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from detectors.aggregation.driving import SUBJECTS, subjects_of
+from detectors.aggregation.features import MERCHANT, MERCHANT_DAYS
 from detectors.aggregation.fold import FLOATS, INTEGERS
 from detectors.aggregation.logistic import scaled, standardised
 from detectors.aggregation.model import ActingModel
@@ -20,15 +21,18 @@ from detectors.aggregation.policy import COST
 from detectors.protocol import Floats, Ints
 
 WEIGHTY = 8  # contributions that stand in the evidence
-DIGITS = 6  # significant ones of a feature in the evidence
+DIGITS, DIGITS_OF_WEIGHT, DIGITS_OF_SHARE = 6, 4, 3  # significant ones in the evidence
 
-# Places in a row: these; the fold's floats and integers; what speaks for a fraud, by subject; the weightiest features' places; and
-# then three stretches of a number a feature: the vector, the contributions, the vector to DIGITS digits.
-RULE, VERSION, PROBABILITY, LOSS, THRESHOLD = range(5)
-OF_FOLD = 5
-OF_SUBJECTS = OF_FOLD + FLOATS + INTEGERS
-OF_WEIGHTY = OF_SUBJECTS + len(SUBJECTS)
-VECTOR = OF_WEIGHTY + WEIGHTY
+# Places in a row: these; the fold's floats and integers; the subjects' shares of what speaks for a fraud, and these as the evidence has
+# them; the weightiest features' places, and their contributions as the evidence has them; then two stretches of a number a feature:
+# the vector, and the vector as the evidence has it.
+RULE, VERSION, PROBABILITY, LOSS, THRESHOLD, WINDOW = range(6)  # WINDOW: which of the merchant's shares speaks most for a fraud
+OF_FOLD = 6
+SHARES = OF_FOLD + FLOATS + INTEGERS
+PLAIN_SHARES = SHARES + len(SUBJECTS)
+WEIGHTIEST = PLAIN_SHARES + len(SUBJECTS)
+PLAIN_WEIGHTS = WEIGHTIEST + WEIGHTY
+VECTOR = PLAIN_WEIGHTS + WEIGHTY
 
 _POWERS = np.array([float(f"1e{power}") for power in range(310)])  # the last is beyond all numbers
 
@@ -37,8 +41,8 @@ def noted(
     names: Sequence[str], model: ActingModel, rows: Ints, decided: Ints, said: Floats, threshold: Floats, floats: Floats, integers: Ints,
     vectors: Floats,
 ) -> Floats:  # fmt: skip
-    """What is noted of these rows, shape (rows, …); contributions and sums by subject are NaN where no model decided."""
-    out = np.full((len(rows), VECTOR + 3 * len(names)), np.nan)
+    """What is noted of these rows, shape (rows, …); shares and contributions are NaN where no model decided or there are no more."""
+    out = np.full((len(rows), VECTOR + 2 * len(names)), np.nan)
     _note(
         rows, decided, said, threshold, floats, integers, vectors, subjects_of(tuple(names)), model.version, model.logs, model.mean,
         model.inverse, model.weights, model.clip, out,
@@ -65,6 +69,7 @@ def _note(  # type: ignore[no-untyped-def]
     rows, decided, said, threshold, floats, integers, vectors, subjects, version, logs, mean, inverse, weights, clip, out
 ):
     features = vectors.shape[1]
+    adds = np.empty(features)
     for place in range(len(rows)):
         row, line = rows[place], out[place]
         line[RULE], line[VERSION], line[THRESHOLD] = decided[row, 0], version, threshold[row]
@@ -73,16 +78,39 @@ def _note(  # type: ignore[no-untyped-def]
             line[OF_FOLD + i] = floats[row, i]
         for i in range(INTEGERS):
             line[OF_FOLD + FLOATS + i] = integers[row, i]
-        own, adds, plain = line[VECTOR : VECTOR + features], line[VECTOR + features : VECTOR + 2 * features], line[VECTOR + 2 * features :]
+        own, plain = line[VECTOR : VECTOR + features], line[VECTOR + features :]
         for f in range(features):
             own[f] = vectors[row, f]
             plain[f] = significant(own[f], DIGITS)
         if decided[row, 0] == COST:
-            line[OF_SUBJECTS:OF_WEIGHTY] = 0.0
+            shares, weightiest = line[SHARES:PLAIN_SHARES], line[WEIGHTIEST:PLAIN_WEIGHTS]
+            shares[:] = 0.0
             for f in range(features):
                 adds[f] = weights[f] * standardised(scaled(own[f], logs[f]), mean[f], inverse[f], clip)
-                line[OF_SUBJECTS + subjects[f]] += adds[f]
-            _weightiest(adds, line[OF_WEIGHTY:VECTOR])
+                shares[subjects[f]] += adds[f]
+            _divide(shares)
+            for subject in range(len(shares)):
+                line[PLAIN_SHARES + subject] = significant(shares[subject], DIGITS_OF_SHARE)
+            _weightiest(adds, weightiest)
+            for i in range(WEIGHTY):
+                if not math.isnan(weightiest[i]):
+                    line[PLAIN_WEIGHTS + i] = significant(adds[int(weightiest[i])], DIGITS_OF_WEIGHT)
+            window = 0
+            for i in range(1, len(MERCHANT_DAYS)):
+                if adds[MERCHANT + i] > adds[MERCHANT + window]:
+                    window = i
+            line[WINDOW] = window
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _divide(shares):  # type: ignore[no-untyped-def]
+    """What subjects add to the logit, as their shares of all that is added; what speaks against it has none. Eight subjects."""
+    for subject in range(len(shares)):
+        shares[subject] = max(shares[subject], 0.0)
+    a, b, c, d, e, f, g, h = shares[0], shares[1], shares[2], shares[3], shares[4], shares[5], shares[6], shares[7]
+    whole = ((a + b) + (c + d)) + ((e + f) + (g + h))
+    if whole > 0.0:
+        shares /= whole
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

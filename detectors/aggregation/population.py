@@ -34,6 +34,8 @@ GAP_COUNT, GAP_SECONDS, MODE_COUNTS = range(3)
 # Places of `numbers`; after them the modes' shares, then the groups'.
 MEDIAN, USUAL_GAP, TRANSACTIONS, MODE_SHARES = range(4)
 
+SMALLEST = np.finfo(np.float64).tiny
+
 LONGEST_GAP = 365 * 86_400  # seconds: a card that rests longer teaches a year
 
 
@@ -66,6 +68,21 @@ def surprise(curves, which, x, low):  # type: ignore[no-untyped-def]
         return curves[which, BINS]
     left = int(place)
     return curves[which, left] + (place - left) * (curves[which, left + 1] - curves[which, left])
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _tails(seen, start):  # type: ignore[no-untyped-def]
+    """P(a value as extreme as each edge): upper tails of AMOUNT and RATIO, the lower tail of GAP; above 0 whatever was seen."""
+    out = np.empty(start.shape)
+    for which in range(3):
+        total = float(seen[which].sum())
+        above = total
+        for edge in range(BINS + 1):
+            tail = total - above if which == GAP else above
+            out[which, edge] = max((tail + start[which, edge]) / (total + 1.0), SMALLEST)
+            if edge < BINS:
+                above -= seen[which, edge]
+    return out
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -140,12 +157,8 @@ class Population:
         self._derive()
 
     def _derive(self) -> None:
-        seen, counts = self.adopted_seen.astype(np.float64), self.adopted_counts
-        above = np.concatenate([np.cumsum(seen[:, ::-1], axis=1)[:, ::-1], np.zeros((3, 1))], axis=1)
-        total = above[:, :1]
-        tail = above.copy()
-        tail[GAP] = total[GAP] - above[GAP]
-        self.curves: Floats = -np.log(np.maximum((tail + _START) / (total + 1.0), np.finfo(np.float64).tiny))
+        counts = self.adopted_counts
+        self.curves: Floats = -np.log(_tails(self.adopted_seen, _START))
         self.numbers: Floats = np.zeros(MODE_SHARES + self.modes + self.groups)
         amounts = int(self.adopted_seen[AMOUNT].sum())
         if amounts:
@@ -170,9 +183,11 @@ def merge(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     >>> merge([{"histograms": [[1, 2]], "counts": [3]}, {"histograms": [[4, 5]], "counts": [6]}])
     {'histograms': [[5, 7]], 'counts': [9]}
     """
-    histograms: Ints | int = 0
-    counts: Ints | int = 0
-    for record in records:
-        histograms = histograms + np.array(record["histograms"], np.int64)
-        counts = counts + np.array(record["counts"], np.int64)
-    return {"histograms": np.asarray(histograms).tolist(), "counts": np.asarray(counts).tolist()}
+    first, *others = records
+    if not others:
+        return {"histograms": first["histograms"], "counts": first["counts"]}
+    histograms, counts = np.array(first["histograms"], np.int64), np.array(first["counts"], np.int64)
+    for record in others:
+        histograms += np.array(record["histograms"], np.int64)
+        counts += np.array(record["counts"], np.int64)
+    return {"histograms": histograms.tolist(), "counts": counts.tolist()}

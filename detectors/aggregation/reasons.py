@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from detectors.aggregation.driving import sentence, shares
+from detectors.aggregation import driving
+from detectors.aggregation.driving import SUBJECTS, sentence, weightiest_first
 from detectors.aggregation.features import (
     ADDRESS_MATCH,
     ADDRESS_MISMATCH,
@@ -31,7 +32,20 @@ from detectors.aggregation.features import (
     feature_names,
 )
 from detectors.aggregation.fold import CUT_SHORT, FLOATS, GAP_BEFORE, MODE_SHARE, P_VALUE, SCORE, SEEN, SPREAD, UNIT, USUAL
-from detectors.aggregation.noted import LOSS, OF_FOLD, OF_SUBJECTS, OF_WEIGHTY, PROBABILITY, RULE, THRESHOLD, VECTOR, VERSION
+from detectors.aggregation.noted import (
+    LOSS,
+    OF_FOLD,
+    PLAIN_SHARES,
+    PLAIN_WEIGHTS,
+    PROBABILITY,
+    RULE,
+    SHARES,
+    THRESHOLD,
+    VECTOR,
+    VERSION,
+    WEIGHTIEST,
+    WINDOW,
+)
 from detectors.aggregation.policy import COST, RULES
 from detectors.protocol import Explanation, Floats
 from detectors.wording import instant
@@ -114,31 +128,31 @@ class _Told:
     """One alert as it is put into words: its numbers, and the texts that stand in several places."""
 
     def __init__(self, words: Words, number: list[float]) -> None:
-        features, exponent = len(words.names), words.exponent
+        exponent = words.exponent
         self.words, self.number = words, number
-        self.floats, self.integers = number[OF_FOLD : OF_FOLD + FLOATS], number[OF_FOLD + FLOATS : OF_SUBJECTS]
-        self.vector = vector = number[VECTOR : VECTOR + features]
-        self.adds, self.plain = number[VECTOR + features : VECTOR + 2 * features], number[VECTOR + 2 * features :]
+        self.floats, self.integers = number[OF_FOLD : OF_FOLD + FLOATS], number[OF_FOLD + FLOATS : SHARES]
+        self.vector = vector = number[VECTOR:]  # and behind it the same as the evidence has it
         self.own, self.share, self.gap = int(self.integers[UNIT]) - 1, self.floats[MODE_SHARE], self.integers[GAP_BEFORE]
         self.amount, self.usual = money(vector[AMOUNT], exponent), money(vector[OWN_MEAN], exponent)
         self.spread = money(self.floats[SPREAD], exponent)
-        given = [name for place, name in enumerate(words.mode_names) if vector[FIXED + place] > 0]
+        given = [name for name, here in zip(words.mode_names, vector[FIXED:], strict=False) if here > 0]
         self.paid = given[0] if given else "mode not given" if math.isnan(self.share) else "in a mode outside the table"
 
     def by_cost(self) -> Explanation:
         """Of an alert that the model's probability made."""
-        number, names, adds = self.number, self.words.names, self.adds
-        driving = shares(number[OF_SUBJECTS:OF_WEIGHTY])
+        number, names = self.number, self.words.names
+        shares, plain = number[SHARES:PLAIN_SHARES], number[PLAIN_SHARES:WEIGHTIEST]
+        order = weightiest_first(shares)
         likely = f"{100 * number[PROBABILITY]:.3g} % likely a fraud (alerts begin at {100 * number[THRESHOLD]:.3g} %)"
-        weighty = [int(place) for place in number[OF_WEIGHTY:VECTOR] if place == place]
+        weights = zip(number[WEIGHTIEST:PLAIN_WEIGHTS], number[PLAIN_WEIGHTS:VECTOR], strict=True)
         evidence = self._evidence(
-            {subject: float(f"{part:.3g}") for subject, part in driving.items()},
-            {names[place]: float(f"{adds[place]:.4g}") for place in weighty if adds[place] != 0.0},
+            {SUBJECTS[subject]: plain[subject] for subject in order},
+            {names[int(place)]: weight for place, weight in weights if weight and place == place},
         )
         return Explanation(
             (
                 f"{likely}, by the model of {_hour(int(number[VERSION]))}.",
-                sentence(driving, lambda subject: _SAYS[subject](self)),
+                sentence(order, shares, lambda subject: _SAYS[subject](self)),
                 *self._normal(2),
             ),
             evidence,
@@ -205,7 +219,7 @@ class _Told:
     # -- what a subject that drives a model's alert is here
 
     def _merchant(self) -> str:
-        place = max(range(len(MERCHANT_DAYS)), key=lambda each: self.adds[MERCHANT + each])
+        place = int(self.number[WINDOW])
         share = self.vector[MERCHANT + place]
         return f"{100 * share:.2g} % frauds among its payments of {MERCHANT_DAYS[place]} days whose outcome is known"
 
@@ -234,7 +248,8 @@ class _Told:
 
     def _evidence(self, because: dict[str, float], contributions: dict[str, float]) -> dict[str, Any]:
         number, floats, gap, kept = self.number, self.floats, self.gap, self.words.kept
-        names, plain = self.words.names, self.plain
+        names = self.words.names
+        plain = self.vector[len(names) :]
         version = number[VERSION]
         return {
             "rule": RULES[int(number[RULE])],
@@ -259,15 +274,15 @@ class _Told:
         }
 
 
-_SAYS: dict[str, Callable[[_Told], str]] = {
-    "merchant": _Told._merchant,
-    "amount": _Told._times_usual,
-    "payment mode": _Told._by_mode,
-    "address": _Told._address,
-    "credit limit": _Told._of_limit,
-    "timing": _Told._timing,
-    "spending of late": _Told._spending,
-    "unusual amounts of late": _Told._big,
+_SAYS: dict[int, Callable[[_Told], str]] = {
+    driving.MERCHANT: _Told._merchant,
+    driving.AMOUNT: _Told._times_usual,
+    driving.MODE: _Told._by_mode,
+    driving.ADDRESS: _Told._address,
+    driving.LIMIT: _Told._of_limit,
+    driving.TIMING: _Told._timing,
+    driving.UNUSUAL: _Told._big,
+    driving.SPENDING: _Told._spending,
 }
 
 
