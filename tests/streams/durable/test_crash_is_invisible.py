@@ -123,6 +123,11 @@ class Scene:
             with suppress(Exception):
                 await asyncio.wait_for(worker.app.stop(), 5)
             worker.executor.shutdown(wait=False)
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            # More than once: in Python 3.11 one that waits with a time limit, and is woken as it is cancelled, takes no notice.
+            for task in others:
+                task.cancel()
+            await asyncio.wait(others, timeout=1.0)
 
     def check(self, folder: Path) -> int:
         """Everything that was said, by whomever, is what a backtest says; and so are the last checkpoint's states."""
