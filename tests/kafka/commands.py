@@ -39,6 +39,7 @@ def python(*arguments, stdout=subprocess.PIPE, **environment):
         stdout=stdout,
         stderr=subprocess.STDOUT,
         text=True,
+        pipesize=1 << 20,  # who says much before anybody listens must not stand still
     )
 
 

@@ -57,6 +57,7 @@ from tests.streams.live import COORDINATES
 STREAMS = ("employees", "cards")
 LABEL_DELAY = 86_400_000_000  # microseconds between a transaction and its label
 LOOK = 0.1  # seconds between two looks at the group's commits
+STILL = 90.0  # seconds in which something must have moved, however slow the machine
 
 
 @dataclass
@@ -219,8 +220,12 @@ class Soak:
         return {(tp.topic, tp.partition): (at.offset, at.metadata) for tp, at in found.items() if at.offset >= 0 and at.metadata}
 
     def wait_commits(self, many: int, seconds: float = 180.0) -> float:
-        """Wait until every partition has been committed to so often by those who hold it now; how long until the first of each."""
+        """Wait until every partition has been committed to so often by those who hold it now; how long until the first of each.
+
+        In `seconds` at least one must have been that is still waited for.
+        """
         begun, before, first = time.monotonic(), self.commits(), None
+        end = begun + seconds
         last, counted = dict(before), dict.fromkeys(before, 0)
         while True:
             now = self.commits()
@@ -228,6 +233,8 @@ class Soak:
                 if last.get(place) != commit:
                     last[place] = commit
                     counted[place] = counted.get(place, 0) + 1
+                    if counted[place] <= many:
+                        end = time.monotonic() + seconds
             complete = len(counted) == PARTITIONS * len(self.streams)
             if first is None and complete and min(counted.values()) >= 1:
                 first = time.monotonic() - begun
@@ -235,7 +242,7 @@ class Soak:
                 return first
             ended = [worker.returncode for worker in self.workers if worker.poll() is not None]
             assert not ended, f"a worker ended by itself: {self.workers[0].communicate()[0]}"
-            assert time.monotonic() - begun < seconds, f"no {many} commits of each partition in {seconds:g} s: {counted}"
+            assert time.monotonic() < end, f"no more commits in {seconds:g} s, wanted {many} of each partition: {counted}"
             time.sleep(LOOK)
 
     def wait_verdicts(self) -> None:
@@ -262,14 +269,16 @@ class Soak:
 
     def drain(self) -> None:
         """Wait until every record is behind a commit."""
-        end = time.monotonic() + 90
         wanted = {}
         sources = {self.prefix + topics.source(name) for name in self.files}
         for topic, key, _ in (record for record in self.records if record[0] in sources):
             place = topic, 0 if key is None else partition_of_key(key, PARTITIONS)
             wanted[place] = wanted.get(place, 0) + 1
-        while {place: offset for place, (offset, _) in self.commits().items()} != wanted:
-            assert time.monotonic() < end, f"not all is folded: {self.commits()} of {wanted}"
+        before: dict[tuple[str, int], int] = {}
+        while (now := {place: offset for place, (offset, _) in self.commits().items()}) != wanted:
+            if now != before:
+                before, end = now, time.monotonic() + STILL
+            assert time.monotonic() < end, f"not all is folded: {now} of {wanted}"
             time.sleep(LOOK)
 
     def stop(self) -> None:
@@ -285,7 +294,7 @@ class Soak:
         for worker in self.workers:
             worker.kill()
             with suppress(Exception):
-                worker.communicate(timeout=10)
+                self.output.append(worker.communicate(timeout=10)[0] or "")
         self.admin.close()
 
     def judge(self, folder: Path) -> Report:
@@ -387,8 +396,12 @@ def soaking(kafka: str, folder: Path, *, cards: int, days: int, postings: int) -
         soak = Soak(environment, files)
         try:
             yield soak
-        finally:
+        except BaseException:
             soak.close()
+            for said in soak.output:
+                print(f"A worker said:\n{said[-5_000:]}")
+            raise
+        soak.close()
 
 
 def killed(
