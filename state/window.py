@@ -228,6 +228,18 @@ def insert(rings, sums, past, data, spans, slot, time, amount, groups, transacti
     return True
 
 
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _unrolled(rings, data, slots, part, out):  # type: ignore[no-untyped-def]
+    """One part of the transactions of these keys' rings, oldest to newest, one ring after another."""
+    k, oldest = 0, rings.shape[1] - 1
+    for slot in slots:
+        start, room = rings[slot, START], rings[slot, ROOM]
+        for place in range(rings[slot, oldest], rings[slot, NEXT]):
+            at = place & (room - 1)
+            out[k] = data[start + (RECORD * at + part if part < RECORD else RECORD * room + at)]
+            k += 1
+
+
 class SlidingWindows:
     """The rings and sums of all keys of a partition; the kernels above work on its arrays.
 
@@ -296,8 +308,10 @@ class SlidingWindows:
         return rings
 
     def _part(self, name: str, slots: Ints) -> NDArray[Any]:
-        part: NDArray[Any] = self.arena.data.take(self._places(self.rows["rings"][slots], name))
-        return part
+        rings = self.rows["rings"]
+        out = np.empty(int((rings[slots, NEXT] - rings[slots, -1]).sum()), np.int64)
+        _unrolled(rings, self.arena.data, slots, _PART_NAMES.index(name), out)
+        return out
 
     def thaw(self, frozen: Mapping[str, NDArray[Any]]) -> None:
         """Take frozen rows as the rows 0 … n − 1, each ring in a block of its own."""

@@ -11,6 +11,7 @@ import secrets
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from typing import NamedTuple
@@ -123,32 +124,32 @@ class Packing:
         self._hash = snapshot.hashed()
         self._size = 0
         self._waiting: deque[bytearray] = deque()
-        self._begun: deque[tuple[int, Future[bytes]]] = deque()  # with the bytes of the block
+        self._begun: deque[tuple[int, Future[bytes], Future[None]]] = deque()  # the bytes of a block, its frame, that it was hashed
         self._held = 0
         self._chunks: list[bytes] = []
         self._rest = bytearray()
 
     def take(self, parts: Iterable[bytes | memoryview]) -> Packing:
         """Take all of it in, while it stands still. Slow: for a thread."""
-        beside: ThreadPoolExecutor | None = None
-        try:
+        with ExitStack() as stack:
+            compress: ThreadPoolExecutor | None = None
+            hashes: ThreadPoolExecutor | None = None
             for block in snapshot.blocks(parts):
                 self._size += len(block)
                 self._held += len(block)
                 self._waiting.append(block)
-                if beside is None and 2 * self._held > self._ahead:
-                    beside = ThreadPoolExecutor(COMPRESSED_BESIDE, thread_name_prefix="packing")
-                while beside is not None and self._waiting:
+                del block
+                if compress is None and 2 * self._held > self._ahead:
+                    compress, hashes = ThreadPoolExecutor(COMPRESSED_BESIDE, "compress"), ThreadPoolExecutor(1, "hash")
+                    stack.callback(compress.shutdown, wait=False)  # their threads end when nothing waits
+                    stack.callback(hashes.shutdown, wait=False)
+                while compress is not None and hashes is not None and self._waiting:
                     begun = self._waiting.popleft()
-                    self._begun.append((len(begun), beside.submit(snapshot.compressed, begun)))
-                    self._hash.update(begun)
+                    frame, taken = compress.submit(snapshot.compressed, begun), hashes.submit(self._hash.update, begun)
+                    self._begun.append((len(begun), frame, taken))
                     del begun
                 while self._held > self._ahead and self._begun:
                     self._cut_oldest()
-                del block
-        finally:
-            if beside is not None:
-                beside.shutdown(wait=False)  # its threads end when nothing waits
         return self
 
     def finish(self) -> Packed:
@@ -165,7 +166,8 @@ class Packing:
         return Packed(chunks, self._size, self._hash.hexdigest())
 
     def _cut_oldest(self) -> None:
-        size, frame = self._begun.popleft()
+        size, frame, taken = self._begun.popleft()
+        taken.result()
         self._cut(frame.result())
         self._held -= size
 

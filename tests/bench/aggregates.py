@@ -184,12 +184,13 @@ def resident(cards: int, kind: str, partitions: int) -> None:
                 raise AssertionError("nothing is built aside")
     print(f"{cards:,} cards in {partitions} partitions, {kind}: {_gigabytes('VmRSS')}, {_gigabytes('VmHWM')} at its highest", flush=True)
     _begin_anew()
-    stood = took = 0.0
+    stood = worked = took = 0.0
     records: list[list[Stored]] = []
     for part in parts:
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), time.process_time()
         packing = Packing().take(part.pieces())
-        stood, started = max(stood, time.perf_counter() - started), time.perf_counter()
+        stood, worked = max(stood, time.perf_counter() - started), max(worked, time.process_time() - busy)
+        started = time.perf_counter()
         chunks, size, digest = packing.finish()
         took = max(took, time.perf_counter() - started)
         manifest = Manifest(
@@ -201,7 +202,7 @@ def resident(cards: int, kind: str, partitions: int) -> None:
         records.append([Stored(i, chunk_key("a", i), chunk) for i, chunk in enumerate(chunks)])
         records[-1].append(Stored(0, chunk_key("a", MANIFEST), encode(manifest)))
         del chunks, packing
-    print(f"a fold stood still for {stood:.1f} s at most, and the rest of its checkpoint took {took:.1f} s")
+    print(f"a fold stood still for {stood:.1f} s at most, {worked:.1f} s of CPU; the rest of its checkpoint took {took:.1f} s")
     signature, folded = [part.detector for part in parts], [part.next for part in parts]
     parts.clear()
     del part
