@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from state import snapshot
 from state.snapshot import Later, Section
-from streams.durable.manifest import Packing, pack
+from streams.durable.manifest import MANIFEST, CutPosition, Manifest, Packing, Shelf, chunk_key, encode, pack
+from streams.durable.store import Stored
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +70,20 @@ def test_blocks_are_of_one_length_wherever_pieces_end(lengths):
     blocks = list(snapshot.blocks(parts))
     assert b"".join(blocks) == b"".join(parts)
     assert {len(block) for block in blocks[:-1]} <= {50_000}
+
+
+def test_a_shelf_lets_go_of_what_was_read_if_it_is_not_needed_any_more():
+    whole = snapshot.pack(state())
+    chunks, size, digest = pack([whole], 30_000)
+    manifest = Manifest(
+        offset=1, chunks=len(chunks), bytes=size, digest=digest, partitions=1, cuts=CutPosition(), before=None, signatures={}
+    )
+    records = [(i, chunk) for i, chunk in enumerate(chunks)] + [(MANIFEST, encode(manifest))]
+    shelf = Shelf(Stored(0, chunk_key("a/0", part), value) for part, value in records)
+    assert shelf.data("a/0", manifest) == whole
+    assert shelf.data("a/0", manifest, spend=True) == whole
+    assert shelf.parts["a/0"].keys() == {MANIFEST}
+    assert shelf.data("a/0", manifest) is None
 
 
 def test_what_ends_the_making_of_a_state_ends_its_packing():
