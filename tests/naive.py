@@ -607,7 +607,7 @@ def card_features(events, days, modes, n0, adopted_before=(), form="paper", big=
             continue
         gap = None if last is None else t - last
         gap_weight, gaps = decayed(mine["gaps"], t, month)
-        if adopted["gaps"]:
+        if sum(adopted["gaps"]) > 0:  # of gaps that are all 0 there is nothing to be a multiple of
             usual = (n0 * sum(adopted["gaps"]) / len(adopted["gaps"]) + gaps) / (n0 + gap_weight)
         else:
             usual = gaps / gap_weight if gap_weight > 0 else 0.0

@@ -40,7 +40,10 @@ def own_spread(prior_weight, mean, weight, values, squares):  # type: ignore[no-
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def usual_gap(prior_weight, population, weight, gaps):  # type: ignore[no-untyped-def]
-    """The card's mean time between transactions in seconds, the population's counting as n₀; 0 where nobody has had a gap yet."""
+    """The card's mean time between transactions in seconds, the population's counting as n₀; 0 where nobody has had a gap above 0 yet.
+
+    A population whose gaps are all 0 is none: nothing is a multiple of 0.
+    """
     if population <= 0.0:
         return gaps / weight if weight > 0.0 else 0.0
     return (prior_weight * population + gaps) / (prior_weight + weight)

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from detectors.aggregation import model as models
@@ -70,8 +70,12 @@ def slow_order(stream):
     return [(card, t, a, mode, match, number) for card, t, a, mode, number, match in stream]
 
 
+AT_ONCE = [("card 1", 86_852_000 + gap, 1_993 + number, 2, number, -1) for number, gap in enumerate((0, 0, 0, 50, 50, 110))]
+
+
 @settings(max_examples=60, deadline=None)
 @given(events(), st.integers(0, 120), st.sampled_from(["paper", "recency"]))
+@example(AT_ONCE, 3, "paper")  # all gaps that were adopted are 0
 def test_features_and_scores_equal_the_slow_way_before_and_after_a_population_is_adopted(stream, cut, form):
     detector = AggregationDetector(**SMALL, mode_slots=4, modes=4, txgap=form)
     cut = min(cut, len(stream) - 1)
