@@ -313,7 +313,7 @@ class Detector(Protocol):
         """Clear the rows of keys that the index has evicted."""
 
     def freeze(self, state: Any) -> dict[str, Section]:
-        """The state in canonical form, live rows sorted by key."""
+        """The state in canonical form, live rows sorted by key. Large arrays may be made later: the state stands still until they are."""
 
     def thaw(self, sections: Mapping[str, Section]) -> Any:
         """The state of frozen sections."""
