@@ -62,6 +62,10 @@ class Scene:
             for _ in range(3):
                 self.broker.produce(SOURCE, b"m", EVENT, partition=number)
 
+    def begun(self, worker) -> bool:
+        """Whether a worker has its folds, and has said from where each is read."""
+        return len(worker.watchers["errors"].partitions) == PARTITIONS and ("seek", SOURCE) in self.calls["start"]
+
     def done(self) -> bool:
         """Whether living workers have folded and checkpointed all there is."""
         positions = self.broker.group("nilometer").positions
@@ -79,7 +83,7 @@ class Scene:
                 line.faults.append(fault)
             if each == "start":
                 starting = asyncio.ensure_future(first.app.start())
-                await self.moves(first, lambda: len(first.watchers["errors"].partitions) == PARTITIONS)
+                await self.moves(first, lambda: self.begun(first))
             elif each == "checkpoint":
                 await self.feed()
                 await self.moves(first, self.done)
