@@ -16,6 +16,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from state.words import in_lines
+
 SMALLEST = 8
 CLASSES = 32
 NO_ROOM = -1
@@ -69,14 +71,14 @@ class Arena:
     """
 
     def __init__(self, dtype: type[np.int64] | type[np.float64] | type[np.float32] = np.float64, elements: int = 1024) -> None:
-        self.data: NDArray[Any] = np.zeros(elements, dtype)
+        self.data: NDArray[Any] = in_lines((elements,), dtype)
         self.header = np.full(1 + CLASSES, -1, np.int64)
         self.header[0] = 0
 
     def grow(self, room: int = 0) -> None:
         """At least double the array, and have at least `room` elements never used."""
         size = max(2 * len(self.data), int(self.header[0]) + 2 * room)
-        grown = np.zeros(size, self.data.dtype)
+        grown = in_lines((size,), self.data.dtype)
         grown[: len(self.data)] = self.data
         self.data = grown
 

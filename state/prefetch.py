@@ -45,3 +45,24 @@ def ask_for_row(rows, slot):  # type: ignore[no-untyped-def]
     """Have a key's row brought to the cache, whatever its shape."""
     width = rows[0].size if len(rows) > 0 else 0
     ask_for(rows, slot * width, width)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _ask_at(typing: Any, address: Any) -> Any:
+    """The same of an address."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")  # type: ignore[no-untyped-call]
+        builder.call(ask, [builder.inttoptr(args[0], byte), number(1), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), emit
+
+
+@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
+def ask_for_words(address, first, many):  # type: ignore[no-untyped-def]
+    """Have the lines brought to the cache in which the words `first` … `first + many` − 1 behind an address lie."""
+    for line in range((address + 8 * first) & -64, address + 8 * (first + many), 64):
+        _ask_at(line)  # type: ignore[call-arg]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from state.snapshot import Later
+from state.words import in_lines
 
 
 class Slab:
@@ -36,7 +37,7 @@ class Slab:
         if capacity <= self.capacity:
             return
         for name, fresh in self._fresh.items():
-            grown = np.empty((capacity, *fresh.shape), fresh.dtype)
+            grown = in_lines((capacity, *fresh.shape), fresh.dtype)
             grown[: self.capacity] = self._columns[name]
             grown[self.capacity :] = fresh
             self._columns[name] = grown

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.aggregation.detector import DAY
 from detectors.aggregation.groups import MATCH, MISMATCH, MODES, UNUSUAL
 from detectors.benford import rows as employee
 from detectors.benford.fold import CRITICAL_AT, PARTS
@@ -18,8 +19,8 @@ from detectors.normal_model import layout
 from detectors.protocol import MICROSECONDS
 from detectors.wording import instant
 from state import decay
+from state.rings import NEVER
 from state.snapshot import Section
-from state.window import AMOUNTS, COUNT, NEWEST, NEXT
 from streams.episodes import FIRST_AT, LAST_AT, UNITS
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -73,7 +74,8 @@ def _by_channel(maxima: NDArray[Any], blocks: int) -> NDArray[Any]:
 def card(detector: Any, sections: Mapping[str, Section]) -> dict[str, Any]:
     """Aggregates by mode and window, as they stood at the card's last transaction; its own normal."""
     arrays, model = sections["aggregation"].arrays, sections["aggregation.model"].arrays
-    rings, own, scale = arrays["rings"][0].tolist(), arrays["own"][0], 10.0**-detector.exponent
+    held, newest, _ = arrays["rings"][0].tolist()
+    own, scale = arrays["own"][0], 10.0**-detector.exponent
     modes = [*detector.mode_names, *(f"other modes {i + 1}" for i in range(detector.mode_slots - len(detector.mode_names)))]
     groups = ["all", *modes, *([""] * 3)]
     for place, name in ((MISMATCH, "address differs"), (MATCH, "address matches"), (UNUSUAL, "unusual amounts")):
@@ -82,7 +84,7 @@ def card(detector: Any, sections: Mapping[str, Section]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "transactions": int(arrays["paid"][0].sum()),
         "judged": int(arrays["judged"][0]),
-        "last_at": when(rings[NEWEST] * MICROSECONDS) if rings[NEWEST] > -(2**62) else None,
+        "last_at": when(newest * MICROSECONDS) if newest != NEVER else None,
         "usual_amount": float(own[decay.VALUES]) / weight * scale if weight else None,
         "usual_gap_seconds": float(own[decay.GAPS]) / gaps if gaps else None,
         "paid_by": dict(zip(modes, arrays["paid"][0].tolist(), strict=True)),
@@ -90,16 +92,16 @@ def card(detector: Any, sections: Mapping[str, Section]) -> dict[str, Any]:
         "acting_model": int(model["head"][0]) if model["head"][0] >= 0 else None,
     }
     if "cells" in arrays:
-        return found | {"cells_of_a_quarter_day": rings[NEXT]}
-    sums = arrays["sums"][0]
-    found["in_the_last"] = {
-        f"{days} days": {
-            name: f"{int(sums[group, window, COUNT]):,} of {sums[group, window, AMOUNTS] * scale:,.2f} in all"
-            for group, name in enumerate(groups)
-            if sums[group, window, COUNT]
+        return found | {"cells_of_a_quarter_day": held}
+    found["in_the_last"] = {}
+    for days in detector.windows:
+        young = arrays["times"] > newest - days * DAY
+        inside = {name: young & (arrays["groups"] >> group & 1 > 0) for group, name in enumerate(groups)}
+        found["in_the_last"][f"{days} days"] = {
+            name: f"{members.sum():,} of {arrays['amounts'][members].sum() * scale:,.2f} in all"
+            for name, members in inside.items()
+            if members.any()
         }
-        for window, days in enumerate(detector.windows)
-    }
     return found
 
 

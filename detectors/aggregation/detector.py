@@ -49,7 +49,7 @@ DAY = 86_400  # seconds
 CRITICAL_SHARE = 0.01  # of the budget
 MOST_WINDOWS = 24  # each adds thirteen features to every vector
 _TXGAP_FORMS = {"paper": PAPER, "recency": RECENCY}
-_VERSION = 2
+_VERSION = 3
 _RULE_NAMES = np.array(RULES)
 _DECISION_NAMES = np.array([name.partition(":")[0] for name in DECISIONS])
 
@@ -238,8 +238,7 @@ class AggregationDetector:
         vectors, floats = np.full((n, len(self.features)), np.nan), np.full((n, FLOATS), np.nan)
         integers = np.zeros((n, INTEGERS), np.int64)
         shape = np.array(
-            [len(self.mode_names), self.mode_slots, windows.limit, windows.mass_limit, _TXGAP_FORMS[self.txgap], self.needed,
-             self.aggregates == "tiles"], np.int64,
+            [len(self.mode_names), self.mode_slots, _TXGAP_FORMS[self.txgap], self.needed, self.aggregates == "tiles"], np.int64,
         )  # fmt: skip
         fields = columns.fields
         row = 0
@@ -247,8 +246,7 @@ class AggregationDetector:
             row = score_then_learn(
                 row, columns.at, columns.slots, fields["amount"], fields["mode"], fields["address_match"], fields["credit_limit"],
                 fields["merchant"], fields["transaction"], shape, self._settings, windows.spans,
-                windows.rows["rings"], windows.rows["sums"], windows.rows["past"], windows.recent,
-                windows.arena.data, windows.arena.data.view(np.float32), windows.arena.header,
+                windows.rows["rings"], windows.plan, windows.arena.data, windows.arena.header,
                 state.cards["own"], state.cards["paid"], state.cards["judged"],
                 population.seen, population.counts, population.curves, population.low, population.numbers,
                 state.shares.merchants, state.shares.shares, state.turned_away,
@@ -325,7 +323,7 @@ class AggregationDetector:
 
     def contribution(self, state: CardsState) -> Mapping[str, Any] | None:
         """What this partition has counted for the population's normal."""
-        return state.population.record(added_up(state.windows.rows["past"]))
+        return state.population.record(added_up(state.windows.past))
 
     def merged(self, contributions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """The population's normal, added up."""
@@ -358,7 +356,7 @@ class AggregationDetector:
 
     def thaw(self, sections: Mapping[str, Section]) -> CardsState:
         """The state of frozen sections."""
-        arrays = dict(upgraded("aggregation", sections["aggregation"], _VERSION, {}).arrays)
+        arrays = dict(upgraded("aggregation", sections["aggregation"], _VERSION, {2: _without_sums}).arrays)
         shares = upgraded("aggregation.shares", sections["aggregation.shares"], 1, {}).arrays
         keys = KeyIndex.thaw(dict(upgraded("aggregation.keys", sections["aggregation.keys"], 1, {}).arrays), self.key_limit)
         state = self._state(keys, SortedWindow.thaw({"values": arrays.pop("scores")}, self.calibration))
@@ -394,6 +392,16 @@ class AggregationDetector:
         kept = SlidingWindows if self.aggregates == "exact" else TiledWindows
         windows = kept([days * DAY for days in self.windows], groups, self.ring_limit)
         return CardsState(keys, windows, Population(self.mode_slots, groups), len(self.features), scores)
+
+
+def _without_sums(section: Section) -> Section:
+    """Version 2: sums, heads and origins beside the transactions that they are made of."""
+    arrays = dict(section.arrays)
+    rings = arrays["rings"]  # of its columns these are still written: next place, newest second, the last that left early
+    del arrays["sums"]
+    held = rings[:, 2] if "cells" in arrays else rings[:, 2] - rings[:, -1]  # the last column is the longest window's head
+    arrays["rings"] = np.stack([held, rings[:, 3], rings[:, 4]], axis=1)
+    return Section(3, arrays, section.meta)
 
 
 def _plain(section: Section) -> Section:

@@ -18,7 +18,7 @@ import math
 import numpy as np
 from numba import njit
 
-from detectors.aggregation.equations import RECENCY, attribute_slot
+from detectors.aggregation.equations import RECENCY, attribute_slot, read
 from detectors.aggregation.features import (
     ADDRESS_MATCH,
     ADDRESS_MISMATCH,
@@ -67,13 +67,16 @@ from detectors.aggregation.unusualness import (
     unusualness,
     usual_gap,
 )
-from detectors.aggregation.vector import GATES, open_gates, read_windows, window_features
+from detectors.aggregation.vector import GATES, open_gates, window_features
 from detectors.protocol import JUDGED, LATE, MICROSECONDS, REPEATED
 from state import decay
+from state.busy import ENTRY
 from state.prefetch import FAR, ask_for_row
+from state.rings import LEFT_EARLY, NEVER, NEWEST, PAST, card_of, has_room, look_ahead
 from state.sorted_window import below, push
 from state.tiles import CELL, add_to_tile, advance_tiles, known, make_tile_room, read_tiles, remember
-from state.window import LEFT_EARLY, NEVER, NEWEST, WORDS, advance, holds, insert, look_ahead, make_room
+from state.window import advance, holds, insert, make_room
+from state.words import address_of, peek, poke
 
 DAY = 86_400
 MONTH = 30 * DAY
@@ -85,7 +88,7 @@ FLOATS = 8
 SEEN, UNIT, REASON, GAP_BEFORE, CUT_SHORT = range(5)
 INTEGERS = 5
 # Places of `shape`.
-NAMED, MODE_SLOTS, LIMIT, MASS_LIMIT, FORM, NEEDED, TILED = range(7)
+NAMED, MODE_SLOTS, FORM, NEEDED, TILED = range(5)
 # Places of `numbers`: settings that are no whole numbers.
 EPSILON, PRIOR_WEIGHT, RATE, UNUSUAL_RATIO = range(4)
 
@@ -93,7 +96,7 @@ EPSILON, PRIOR_WEIGHT, RATE, UNUSUAL_RATIO = range(4)
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def score_then_learn(  # type: ignore[no-untyped-def]
     first, at, slots, amount, mode, address_match, credit_limit, merchant, transaction, shape, settings, spans,
-    rings, sums, past, recent, data, narrow, header, own, paid, judged, seen, counts, curves, low, normal, merchants, shares, turned_away,
+    rings, plan_array, data, header, own, paid, judged, seen, counts, curves, low, normal, merchants, shares, turned_away,
     ring, ordered, ranked, vectors, floats, integers,
 ):  # fmt: skip
     """Fold events `first` …; return the one to go on with once the arena has grown, or their number.
@@ -102,8 +105,8 @@ def score_then_learn(  # type: ignore[no-untyped-def]
     ----------
     shape, settings
         Whole numbers and others, as named above.
-    rings, sums, past, recent, data, narrow, header
-        Arrays and arena of `state.window`, or of `state.tiles` where TILED; `narrow` is `data` as float32.
+    rings, plan_array, data, header
+        Rows, plan and arena of `state.window`, or of `state.tiles` where TILED.
     own, paid, judged
         A row per card: decayed sums (`state.decay`), transactions by mode, and how many were judged.
     seen, counts, curves, low, normal
@@ -121,20 +124,21 @@ def score_then_learn(  # type: ignore[no-untyped-def]
     n0, rate = settings[PRIOR_WEIGHT], settings[RATE]
     unusual_group = MODES + modes + UNUSUAL
     longest, tiled = spans[len(spans) - 1], shape[TILED] > 0
+    arena, plan, words = address_of(data), address_of(plan_array), CELL if tiled else ENTRY
     mode_shares, gates, found = np.empty(modes), np.empty(GATES, np.int64), np.empty((GATES, len(spans), 5))
     for row in range(first, len(at)):
-        look_ahead(rings, sums, past, data, slots, row, CELL if tiled else WORDS)
+        look_ahead(rings, arena, slots, row, words)
         if row + FAR < len(slots):
             ask_for_row(own, slots[row + FAR])
             ask_for_row(paid, slots[row + FAR])
-            ask_for_row(recent, slots[row + FAR])
         slot = slots[row]
         now = at[row] // MICROSECONDS
-        newest = rings[slot, NEWEST]
-        card = own[slot]
+        card = card_of(rings, slot)
+        newest = peek(card, NEWEST)
+        usually = own[slot]
         integers[row, SEEN] = ranked[0]
         integers[row, UNIT] = judged[slot]
-        if known(recent, slot, transaction[row]) if tiled else holds(rings, data, spans, slot, transaction[row]):
+        if known(card, plan, transaction[row]) if tiled else holds(card, arena, plan, transaction[row]):
             integers[row, REASON] = REPEATED
             turned_away[2] += 1
             continue
@@ -145,28 +149,26 @@ def score_then_learn(  # type: ignore[no-untyped-def]
             continue
         if not late:
             if tiled:
-                advance_tiles(rings, past, data, longest, slot, now)
+                advance_tiles(card, arena, plan, now)
             else:
-                advance(rings, sums, past, data, spans, slot, now)
-        if tiled:
-            room = make_tile_room(rings, data, header, slot, shape[LIMIT])
-        else:
-            room = make_room(rings, data, header, spans, slot, shape[LIMIT])
-        if not room:
-            if not late:
-                rings[slot, NEWEST] = newest  # as it was: this event comes again
-            return row
+                advance(card, arena, plan, now)
+        if not has_room(card, plan, words):
+            room = make_tile_room(card, data, header, plan) if tiled else make_room(card, data, header, plan)
+            if not room:
+                if not late:
+                    poke(card, NEWEST, newest)  # as it was: this event comes again
+                return row
         attribute = attribute_slot(mode[row], named, modes)
         if late:
-            mean = own_mean(n0, normal[MEDIAN], card[decay.WEIGHT], card[decay.VALUES], float(amount[row]))
+            mean = own_mean(n0, normal[MEDIAN], usually[decay.WEIGHT], usually[decay.VALUES], float(amount[row]))
             groups = groups_of(attribute, modes, address_match[row], amount[row] > settings[UNUSUAL_RATIO] * mean)
             if tiled:
-                add_to_tile(rings, past, data, narrow, slot, now, amount[row], groups, shape[LIMIT])
-                remember(recent, slot, transaction[row])
+                add_to_tile(card, arena, plan, now, amount[row], groups)
+                remember(card, plan, transaction[row])
             else:
-                insert(rings, sums, past, data, spans, slot, now, amount[row], groups, transaction[row], shape[LIMIT], shape[MASS_LIMIT])
+                insert(card, arena, plan, now, amount[row], groups, transaction[row])
             if amount[row] > 0:
-                decay.add_value(card, float(amount[row]), decay.weight_of(card, now, rate))
+                decay.add_value(usually, float(amount[row]), decay.weight_of(usually, now, rate))
             if attribute >= 0:
                 paid[slot, attribute] += 1
             integers[row, REASON] = LATE
@@ -176,10 +178,10 @@ def score_then_learn(  # type: ignore[no-untyped-def]
         # -- the card's normal
         money = float(amount[row])
         gap = now - newest if newest != NEVER else -1
-        decay.decay_to(card, now, rate)
-        mean = own_mean(n0, normal[MEDIAN], card[decay.WEIGHT], card[decay.VALUES], money)
-        spread = own_spread(n0, mean, card[decay.WEIGHT], card[decay.VALUES], card[decay.SQUARES])
-        usual = usual_gap(n0, normal[USUAL_GAP], card[decay.GAP_WEIGHT], card[decay.GAPS])
+        decay.decay_to(usually, now, rate)
+        mean = own_mean(n0, normal[MEDIAN], usually[decay.WEIGHT], usually[decay.VALUES], money)
+        spread = own_spread(n0, mean, usually[decay.WEIGHT], usually[decay.VALUES], usually[decay.SQUARES])
+        usual = usual_gap(n0, normal[USUAL_GAP], usually[decay.GAP_WEIGHT], usually[decay.GAPS])
         groups = groups_of(attribute, modes, address_match[row], money > settings[UNUSUAL_RATIO] * mean)
 
         # -- surprises
@@ -195,18 +197,18 @@ def score_then_learn(  # type: ignore[no-untyped-def]
             all_ever, all_past = 0, 0
             for j in range(modes):
                 all_ever += paid[slot, j]
-                all_past += past[slot, MODES + j]
+                all_past += peek(card, PAST + MODES + j)
             for j in range(modes):
                 mode_shares[j] = share_of(normal[MODE_SHARES + j], paid[slot, j], all_ever, n0)
             share = mode_shares[attribute]
             by_mode = mode_surprise(attribute, mode_shares)
-            rarity = 1.0 - share_of(normal[MODE_SHARES + attribute], past[slot, MODES + attribute], all_past, n0)
+            rarity = 1.0 - share_of(normal[MODE_SHARES + attribute], peek(card, PAST + MODES + attribute), all_past, n0)
         by_gap, log_gap_ratio = 0.0, 0.0
         if gap >= 0 and usual > 0.0:
             log_gap_ratio = math.log((gap + 1.0) / usual)  # whole seconds: a gap g means g … g + 1
             by_gap = surprise(curves, GAP, log_gap_ratio, low)
         unusual_share = share_of(
-            normal[MODE_SHARES + modes + unusual_group], past[slot, unusual_group], past[slot, 0], n0
+            normal[MODE_SHARES + modes + unusual_group], peek(card, PAST + unusual_group), peek(card, PAST), n0
         )  # fmt: skip
 
         # -- the vector
@@ -225,7 +227,7 @@ def score_then_learn(  # type: ignore[no-untyped-def]
         vector[SURPRISE_MODE] = by_mode
         vector[SURPRISE_GAP] = by_gap
         vector[MODE_RARITY] = rarity
-        vector[OWN_COUNT] = card[decay.WEIGHT]
+        vector[OWN_COUNT] = usually[decay.WEIGHT]
         vector[OWN_MEAN] = mean
         vector[AMOUNT_RATIO] = money / mean
         vector[AMOUNT_Z] = (money - mean) / spread
@@ -236,9 +238,9 @@ def score_then_learn(  # type: ignore[no-untyped-def]
             vector[FIXED + j] = mode[row] == j
         open_gates(gates, attribute, modes, address_match[row])
         if tiled:
-            read_tiles(rings, data, narrow, spans, slot, now, form == RECENCY, gates, found)
+            read_tiles(card, arena, plan, now, form == RECENCY, gates, found)
         else:
-            read_windows(rings, sums, spans, slot, now, form, gates, found)
+            read(card, arena, plan, now, form, gates, found)
         for window in range(len(spans)):
             block = vector[FIXED + named + PER_WINDOW * window :]
             window_features(block, found[:, window], float(spans[window]), rarity, (1.0 - unusual_share) / mean)
@@ -258,24 +260,24 @@ def score_then_learn(  # type: ignore[no-untyped-def]
             floats[row, THRESHOLD] = rank_threshold(ordered, held, settings[EPSILON])
         integers[row, REASON] = JUDGED
         integers[row, GAP_BEFORE] = gap
-        integers[row, CUT_SHORT] = rings[slot, LEFT_EARLY] > now - longest
+        integers[row, CUT_SHORT] = peek(card, LEFT_EARLY) > now - longest
         integers[row, UNIT] = judged[slot] + 1
 
         # -- learn
         push(ring, ordered, ranked, score)
         if tiled:
-            add_to_tile(rings, past, data, narrow, slot, now, amount[row], groups, shape[LIMIT])
-            remember(recent, slot, transaction[row])
+            add_to_tile(card, arena, plan, now, amount[row], groups)
+            remember(card, plan, transaction[row])
         else:
-            insert(rings, sums, past, data, spans, slot, now, amount[row], groups, transaction[row], shape[LIMIT], shape[MASS_LIMIT])
+            insert(card, arena, plan, now, amount[row], groups, transaction[row])
         if amount[row] > 0:
             seen[AMOUNT, bin_of(AMOUNT, log_amount, low)] += 1
             seen[RATIO, bin_of(RATIO, log_ratio, low)] += 1
-            decay.add_value(card, money, 1.0)
+            decay.add_value(usually, money, 1.0)
         if gap >= 0:
             counts[GAP_COUNT] += 1
             counts[GAP_SECONDS] += min(gap, LONGEST_GAP)
-            decay.add_gap(card, float(min(gap, LONGEST_GAP)))
+            decay.add_gap(usually, float(min(gap, LONGEST_GAP)))
             if usual > 0.0:
                 seen[GAP, bin_of(GAP, log_gap_ratio, low)] += 1
         if attribute >= 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from detectors.aggregation.equations import read
+from detectors.aggregation.equations import COUNT, PLACED, SIMPLE, TIMED, WEIGHT
 from detectors.aggregation.features import (
     COND_BIG,
     COND_MODE,
@@ -25,7 +25,6 @@ from detectors.aggregation.groups import ALL, MATCH, MISMATCH, MODES, UNUSUAL
 # Which groups a transaction's vector is of, and what is read of each.
 OF_ALL, OF_MODE, OF_MATCH, OF_UNUSUAL = range(4)
 GATES = 4
-COUNT, WEIGHT, SIMPLE, PLACED, TIMED = range(5)
 
 
 @njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
@@ -35,17 +34,6 @@ def open_gates(gates, mode, modes, address_match):  # type: ignore[no-untyped-de
     gates[OF_MODE] = MODES + mode if mode >= 0 else -1
     gates[OF_MATCH] = MODES + modes + (MATCH if address_match > 0 else MISMATCH) if address_match >= 0 else -1
     gates[OF_UNUSUAL] = MODES + modes + UNUSUAL
-
-
-@njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]
-def read_windows(rings, sums, spans, slot, now, form, gates, out):  # type: ignore[no-untyped-def]
-    """Fill out[gate, window] with n, Σ w, SA, TxG and TG of exact sums; zeros where a gate is closed."""
-    for gate in range(GATES):
-        for window in range(len(spans)):
-            if gates[gate] >= 0:
-                read(rings, sums, spans, slot, window, gates[gate], now, form, out[gate, window])
-            else:
-                out[gate, window] = 0.0
 
 
 @njit(cache=True, forceinline=True)  # type: ignore[untyped-decorator]

@@ -18,8 +18,8 @@ from detectors.normal_model import layout
 from detectors.normal_model.rolling import HEAD
 from detectors.normal_model.silence import LIVED
 from detectors.protocol import Detector, Ints
+from state.rings import HELD
 from state.snapshot import Section
-from state.window import NEXT
 
 Sections = Mapping[str, Section]
 Lengths = dict[str, dict[str, Ints]]
@@ -117,8 +117,7 @@ def _of_errors(detector: Any, arrays: Mapping[str, NDArray[Any]], one: Ints) -> 
 
 
 def _of_cards(detector: Any, arrays: Mapping[str, NDArray[Any]], one: Ints) -> dict[str, Ints]:
-    rings = arrays["rings"]
-    held = rings[:, NEXT] if "cells" in arrays else rings[:, NEXT] - rings[:, -1]
+    held = arrays["rings"][:, HELD]
     return _rest("aggregation", arrays, one, dict.fromkeys(("times", "amounts", "groups", "transactions", "cells"), held))
 
 

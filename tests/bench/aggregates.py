@@ -1,9 +1,9 @@
 """What the cards' aggregates cost: time an event, bytes a card, and how far tiles are from exact sums.
 
-    python -m tests.bench.aggregates [--cards 100000] [--events 2000000] [--data FOLDER]
+    python -m tests.bench.aggregates [--cards 100000] [--events 2000000] [--kernel-only] [--data FOLDER]
     python -m tests.bench.aggregates --resident exact --cards 1000000 [--partitions 4]
 
-Times are of the process (CPU), in one run beside river's, so that they compare on a busy machine too. The stream: `--events`
+Times are of the process (CPU), in rounds that take turns with river's, so that they compare on a busy machine too. The stream: `--events`
 payments, two a day and card, evenly spread over the cards. The kernel reads and updates what the paper needs: two attribute values,
 windows of 1, 3 and 5 days; n, Σ w, Eqs. (1), (3) and (4) of the totals and of the current value, 30 numbers an event.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import os
 import time
 from pathlib import Path
 
@@ -22,8 +23,10 @@ from detectors.aggregation.detector import AggregationDetector
 from detectors.aggregation.equations import PAPER, read
 from detectors.protocol import MICROSECONDS, Columns, admit
 from state.keys import PackedKeys
+from state.rings import card_of, has_room, look_ahead
 from state.tiles import CELL, TILE, TiledWindows, add_to_tile, advance_tiles, known, make_tile_room, read_tiles, remember
-from state.window import WORDS, SlidingWindows, advance, holds, insert, look_ahead, make_room
+from state.window import ENTRY, SlidingWindows, advance, holds, insert, make_room
+from state.words import address_of
 from streams.durable.manifest import MANIFEST, CutPosition, Manifest, Packing, Shelf, chunk_key, encode
 from streams.durable.store import Stored
 from streams.heap import give_back, keep_small
@@ -34,36 +37,37 @@ SPANS = (1 * DAY, 3 * DAY, 5 * DAY)
 
 
 @njit(cache=True)
-def exact_batch(first, at, slot, amount, mode, number, spans, rings, sums, past, data, header, limit, mass, out):
+def exact_batch(first, at, slot, amount, mode, number, rows, plan_array, data, header, gates, out):
+    arena, plan = address_of(data), address_of(plan_array)
     for row in range(first, len(at)):
-        look_ahead(rings, sums, past, data, slot, row, WORDS)
-        card, now = slot[row], at[row]
-        if holds(rings, data, spans, card, number[row]):
+        look_ahead(rows, arena, slot, row, ENTRY)
+        card, now = card_of(rows, slot[row]), at[row]
+        if holds(card, arena, plan, number[row]):
             continue
-        advance(rings, sums, past, data, spans, card, now)
-        if not make_room(rings, data, header, spans, card, limit):
+        advance(card, arena, plan, now)
+        if not has_room(card, plan, ENTRY) and not make_room(card, data, header, plan):
             return row
-        for window in range(len(spans)):
-            read(rings, sums, spans, card, window, 0, now, PAPER, out[0, window])
-            read(rings, sums, spans, card, window, 1 + mode[row], now, PAPER, out[1, window])
-        insert(rings, sums, past, data, spans, card, now, amount[row], 1 | 2 << mode[row], number[row], limit, mass)
+        gates[0], gates[1] = 0, 1 + mode[row]
+        read(card, arena, plan, now, PAPER, gates, out)
+        insert(card, arena, plan, now, amount[row], 1 | 2 << mode[row], number[row])
     return len(at)
 
 
 @njit(cache=True)
-def tiled_batch(first, at, slot, amount, mode, number, spans, rings, recent, past, data, narrow, header, limit, gates, out):
+def tiled_batch(first, at, slot, amount, mode, number, rows, plan_array, data, header, gates, out):
+    arena, plan = address_of(data), address_of(plan_array)
     for row in range(first, len(at)):
-        look_ahead(rings, recent, past, data, slot, row, CELL)
-        card, now = slot[row], at[row]
-        if known(recent, card, number[row]):
+        look_ahead(rows, arena, slot, row, CELL)
+        card, now = card_of(rows, slot[row]), at[row]
+        if known(card, plan, number[row]):
             continue
-        advance_tiles(rings, past, data, spans[len(spans) - 1], card, now)
-        if not make_tile_room(rings, data, header, card, limit):
+        advance_tiles(card, arena, plan, now)
+        if not has_room(card, plan, CELL) and not make_tile_room(card, data, header, plan):
             return row
         gates[0], gates[1] = 0, 1 + mode[row]
-        read_tiles(rings, data, narrow, spans, card, now, False, gates, out)
-        add_to_tile(rings, past, data, narrow, card, now, amount[row], 1 | 2 << mode[row], limit)
-        remember(recent, card, number[row])
+        read_tiles(card, arena, plan, now, False, gates, out)
+        add_to_tile(card, arena, plan, now, amount[row], 1 | 2 << mode[row])
+        remember(card, plan, number[row])
     return len(at)
 
 
@@ -80,62 +84,92 @@ def stream(events: int, cards: int, seed: int = 0) -> dict[str, np.ndarray]:
     }
 
 
-def kernel(columns: dict[str, np.ndarray], cards: int, kind: str) -> tuple[float, dict[str, float]]:
-    """Microseconds an event, and bytes a card by array."""
-    windows = SlidingWindows(SPANS, GROUPS) if kind == "exact" else TiledWindows(SPANS, GROUPS)
-    windows.rows.fit(cards)
-    rows, gates = windows.rows, np.zeros(2, np.int64)
-    out = np.zeros((2, len(SPANS), 5))
+class Kernel:
+    """Our aggregates, driven as the fold drives them, in batches."""
 
-    def fold(first: int, last: int) -> None:
-        part, row = [column[first:last] for column in columns.values()], 0
-        while True:
-            data, header = windows.arena.data, windows.arena.header
-            if kind == "exact":
-                row = exact_batch(
-                    row, *part, windows.spans, rows["rings"], rows["sums"], rows["past"], data, header, 4096, windows.mass_limit, out
-                )
-            else:
-                row = tiled_batch(
-                    row, *part, windows.spans, rows["rings"], windows.recent, rows["past"], data, data.view(np.float32), header, 4096,
-                    gates, out,
-                )  # fmt: skip
-            if row == last - first:
-                return
-            windows.grow_arena()
+    def __init__(self, columns: dict[str, np.ndarray], cards: int, kind: str) -> None:
+        self.columns, self.cards = list(columns.values()), cards
+        self.windows = SlidingWindows(SPANS, GROUPS) if kind == "exact" else TiledWindows(SPANS, GROUPS)
+        self.windows.rows.fit(cards)
+        self.batch = exact_batch if kind == "exact" else tiled_batch
+        self.gates, self.out = np.zeros(2, np.int64), np.zeros((2, len(SPANS), 5))
 
-    n = len(columns["at"])
-    half = n // 2  # the first half fills the windows
-    for first in range(0, half, BATCH):
-        fold(first, min(half, first + BATCH))
-    started = time.process_time()
-    for first in range(half, n, BATCH):
-        fold(first, min(n, first + BATCH))
-    micros = 1e6 * (time.process_time() - started) / (n - half)
-    size = {name: rows[name].nbytes / cards for name in ("rings", "sums", "past", "recent") if kind == "tiles" or name != "recent"}
-    return micros, size | {"arena": 8 * float(windows.arena.header[0]) / cards}
+    def micros(self, first: int, last: int) -> float:
+        """Fold these events; microseconds of each."""
+        started = time.process_time()
+        for begin in range(first, last, BATCH):
+            self._fold(begin, min(last, begin + BATCH))
+        return 1e6 * (time.process_time() - started) / (last - first)
+
+    def _fold(self, first: int, last: int) -> None:
+        part, row, windows = [column[first:last] for column in self.columns], 0, self.windows
+        while row < last - first:
+            if row > 0:
+                windows.grow_arena()
+            arena = windows.arena
+            row = self.batch(row, *part, windows.rows["rings"], windows.plan, arena.data, arena.header, self.gates, self.out)
+
+    def size(self) -> dict[str, float]:
+        """Bytes a card, by array."""
+        return {"rows": self.windows.rows["rings"].nbytes / self.cards, "arena": 8 * float(self.windows.arena.header[0]) / self.cards}
 
 
-def rivers(columns: dict[str, np.ndarray], before: int, timed: int) -> float:
-    """Microseconds an event of one aggregate by river: the sum of a card's amounts over a rolling window that `before` events filled."""
-    try:
+class River:
+    """One aggregate of river's: the sum of a card's amounts over a rolling window of five days, learned and then read at each event.
+
+    As its documentation has it, the interpreter's collection of garbage as it comes. What the events are made of is not timed.
+    """
+
+    def __init__(self, columns: dict[str, np.ndarray]) -> None:
         from river import feature_extraction, stats, utils
-    except ImportError:
-        return float("nan")
-    sums = feature_extraction.Agg(on="amount", by="card", how=utils.TimeRolling(stats.Sum, period=datetime.timedelta(days=5)))
-    start = datetime.datetime.fromtimestamp(0, datetime.UTC).replace(tzinfo=None)  # river compares naive times
-    micros = 0.0
-    for first, last in ((0, before), (before, before + timed)):
+
+        self.columns = columns
+        self.sums = feature_extraction.Agg(on="amount", by="card", how=utils.TimeRolling(stats.Sum, period=datetime.timedelta(days=5)))
+        self.start = datetime.datetime.fromtimestamp(0, datetime.UTC).replace(tzinfo=None)  # river compares naive times
+
+    def micros(self, first: int, last: int) -> float:
+        """Feed it these events; microseconds of each."""
         rows = [
-            ({"card": slot, "amount": amount}, start + datetime.timedelta(seconds=at))
-            for at, slot, amount in zip(*(columns[name][first:last].tolist() for name in ("at", "slot", "amount")), strict=True)
+            ({"card": slot, "amount": amount}, self.start + datetime.timedelta(seconds=at))
+            for at, slot, amount in zip(*(self.columns[name][first:last].tolist() for name in ("at", "slot", "amount")), strict=True)
         ]
         started = time.process_time()
         for x, t in rows:
-            sums.learn_one(x, t=t)
-            sums.transform_one(x)
-        micros = 1e6 * (time.process_time() - started) / len(rows)
-    return micros
+            self.sums.learn_one(x, t=t)
+            self.sums.transform_one(x)
+        return 1e6 * (time.process_time() - started) / len(rows)
+
+
+def side_by_side(columns: dict[str, np.ndarray], cards: int, rounds: int, timed: int) -> None:
+    """Exact sums, tiles and river take turns with the events that come next; print medians, and ratios within a round."""
+    n = len(columns["at"])
+    filled, each = n // 2, n // 2 // rounds  # the first half fills the windows
+    ours = {kind: Kernel(columns, cards, kind) for kind in ("exact", "tiles")}
+    for one in ours.values():
+        one.micros(0, filled)
+    try:
+        river, fed = River(columns), min(filled, 10 * cards)
+        river.micros(0, fed)
+    except ImportError:
+        river, fed = None, 0
+    found: dict[str, list[float]] = {name: [] for name in (*ours, "river")}
+    for turn in range(rounds):
+        for kind, one in ours.items():
+            found[kind].append(one.micros(filled + turn * each, filled + (turn + 1) * each))
+        begin = fed + turn * timed
+        found["river"].append(river.micros(begin, begin + timed) if river else float("nan"))
+    print(f"{n:,} events, {cards:,} cards: update and read, two attribute values, windows of 1, 3, 5 days; load {os.getloadavg()[0]:.1f}")
+    print(f"  µs an event, median (smallest – largest) of {rounds} interleaved rounds")
+    for kind, one in ours.items():
+        size = one.size()
+        parts = ", ".join(f"{name} {number:.0f}" for name, number in size.items())
+        times = _spread([its / mine for its, mine in zip(found["river"], found[kind], strict=True)], "5.0f")
+        print(f"  {kind:6s} {_spread(found[kind], '6.3f')}  {times} × river   {sum(size.values()):6.0f} bytes a card ({parts})")
+    print(f"  river  {_spread(found['river'], '6.2f')}  for one aggregate of one window, Agg(TimeRolling(Sum))")
+
+
+def _spread(values: list[float], form: str) -> str:
+    return f"{np.median(values):{form}} ({min(values):{form}} –{max(values):{form}})"
 
 
 def whole(columns: dict[str, np.ndarray], kind: str) -> tuple[float, float]:
@@ -156,9 +190,7 @@ def whole(columns: dict[str, np.ndarray], kind: str) -> tuple[float, float]:
         admit(detector, state, part)
         detector.process(state, part)
     micros = 1e6 * (time.process_time() - started) / (n - begun)
-    arrays = [state.windows.rows[name] for name in ("rings", "sums", "past")] + [state.cards[name] for name in ("own", "paid", "judged")]
-    if kind == "tiles":
-        arrays.append(state.windows.recent)
+    arrays = [state.windows.rows["rings"], *(state.cards[name] for name in ("own", "paid", "judged"))]
     size = sum(array.nbytes / len(array) for array in arrays) + 8 * float(state.windows.arena.header[0]) / len(state.keys)
     return micros, size
 
@@ -254,12 +286,11 @@ def errors(folder: Path) -> None:
 
 
 def _compare(exact: SlidingWindows, tiled: TiledWindows, at, card, amount, found) -> None:  # type: ignore[no-untyped-def]
-    spans, gates, row = exact.spans, np.zeros(1, np.int64), 0
+    gates, row = np.zeros(1, np.int64), 0
     while True:
         row = _both(
-            row, at, card, amount, spans, gates, exact.rows["rings"], exact.rows["sums"], exact.rows["past"], exact.arena.data,
-            exact.arena.header, exact.mass_limit, tiled.rows["rings"], tiled.rows["past"], tiled.arena.data,
-            tiled.arena.data.view(np.float32), tiled.arena.header, found,
+            row, at, card, amount, gates, exact.rows["rings"], exact.plan, exact.arena.data, exact.arena.header,
+            tiled.rows["rings"], tiled.plan, tiled.arena.data, tiled.arena.header, found,
         )  # fmt: skip
         if row == len(at):
             return
@@ -268,22 +299,23 @@ def _compare(exact: SlidingWindows, tiled: TiledWindows, at, card, amount, found
 
 
 @njit(cache=True)
-def _both(  # type: ignore[no-untyped-def]
-    first, at, card, amount, spans, gates, rings, sums, past, data, header, mass, cells, gone, words, narrow, heads, found
-):
-    out = np.empty((1, len(spans), 5))
+def _both(first, at, slot, amount, gates, rows, plans, data, header, rings, plan, words, heads, found):
+    out = np.empty((1, found.shape[2], 5))
+    arena, plans, cells, plan = address_of(data), address_of(plans), address_of(words), address_of(plan)
     for row in range(first, len(at)):
-        slot, now = card[row], at[row]
-        advance(rings, sums, past, data, spans, slot, now)
-        advance_tiles(cells, gone, words, spans[len(spans) - 1], slot, now)
-        if not make_room(rings, data, header, spans, slot, 4096) or not make_tile_room(cells, words, heads, slot, 4096):
+        one, other, now = card_of(rows, slot[row]), card_of(rings, slot[row]), at[row]
+        advance(one, arena, plans, now)
+        advance_tiles(other, cells, plan, now)
+        if not has_room(one, plans, ENTRY) and not make_room(one, data, header, plans):
             return row
-        for window in range(len(spans)):
-            read(rings, sums, spans, slot, window, 0, now, PAPER, found[0, row, window])
-        read_tiles(cells, words, narrow, spans, slot, now, False, gates, out)
+        if not has_room(other, plan, CELL) and not make_tile_room(other, words, heads, plan):
+            return row
+        read(one, arena, plans, now, PAPER, gates, out)
+        found[0, row] = out[0]
+        read_tiles(other, cells, plan, now, False, gates, out)
         found[1, row] = out[0]
-        insert(rings, sums, past, data, spans, slot, now, amount[row], 1, row, 4096, mass)
-        add_to_tile(cells, gone, words, narrow, slot, now, amount[row], 1, 4096)
+        insert(one, arena, plans, now, amount[row], 1, row)
+        add_to_tile(other, cells, plan, now, amount[row], 1)
     return len(at)
 
 
@@ -292,7 +324,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cards", type=int, default=100_000)
     parser.add_argument("--events", type=int, default=2_000_000)
-    parser.add_argument("--river", type=int, default=100_000, help="events of river's that are timed, after its windows are full")
+    parser.add_argument("--rounds", type=int, default=9, help="in which exact sums, tiles and river take turns")
+    parser.add_argument("--river", type=int, default=50_000, help="events of river's that are timed in a round, after its windows are full")
+    parser.add_argument("--kernel-only", action="store_true", help="not the whole detector")
     parser.add_argument("--data", type=Path, default=None, help="the folder of real data: measures the tiles' error, too")
     parser.add_argument("--resident", choices=("exact", "tiles"), help="only the memory of a process with so many cards of a week")
     parser.add_argument("--partitions", type=int, default=4, help="among which these cards are spread")
@@ -303,14 +337,10 @@ def main() -> None:
         return
     columns = stream(asked.events, asked.cards)
     for kind in ("exact", "tiles"):
-        kernel({name: column[:1_000] for name, column in columns.items()}, asked.cards, kind)  # compiles
-    print(f"{asked.events:,} events, {asked.cards:,} cards: update and read, two attribute values, windows of 1, 3, 5 days")
-    river = rivers(columns, min(asked.events - asked.river, 10 * asked.cards), asked.river)
-    for kind in ("exact", "tiles"):
-        micros, size = kernel(columns, asked.cards, kind)
-        parts = ", ".join(f"{name} {number:.0f}" for name, number in size.items())
-        print(f"  {kind:6s} {micros:6.2f} µs an event ({1 / micros:.2f} million/s)   {sum(size.values()):6.0f} bytes a card ({parts})")
-    print(f"  river  {river:6.2f} µs an event for one aggregate, Agg(TimeRolling(Sum))")
+        Kernel(columns, asked.cards, kind).micros(0, 1_000)  # compiles
+    side_by_side(columns, asked.cards, asked.rounds, asked.river)
+    if asked.kernel_only:
+        return
     print("the whole detector, default features, keys admitted")
     for kind in ("exact", "tiles"):
         whole({name: column[:2_000] for name, column in columns.items()}, kind)

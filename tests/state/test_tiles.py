@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state import tiles, window
+from state import rings, tiles
 from state.tiles import TILE, TiledWindows
 from tests import naive
 
@@ -22,30 +22,31 @@ class OneKey:
         self.slot = 1
 
     @property
-    def arrays(self):
-        return self.windows.rows["rings"], self.windows.rows["past"], self.windows.arena.data
+    def row(self):
+        return self.windows.rows["rings"][self.slot]
 
     @property
-    def narrow(self):
-        return self.windows.arena.data.view(np.float32)
+    def places(self):
+        """Of the key's row, the arena and the plan."""
+        return self.row.ctypes.data, self.windows.arena.data.ctypes.data, self.windows.plan.ctypes.data
 
     def add(self, time, amount, groups):
-        rings = self.windows.rows["rings"]
-        newest = int(rings[self.slot, window.NEWEST])
-        if newest != window.NEVER and time <= newest - SPANS[-1]:
+        newest = int(self.row[rings.NEWEST])
+        if newest != rings.NEVER and time <= newest - SPANS[-1]:
             return False
         if time >= newest:
-            tiles.advance_tiles(*self.arrays, SPANS[-1], self.slot, time)
-        while not tiles.make_tile_room(rings, self.windows.arena.data, self.windows.arena.header, self.slot, self.windows.limit):
+            tiles.advance_tiles(*self.places, time)
+        card, _, plan = self.places
+        arena = self.windows.arena
+        while not rings.has_room(card, plan, tiles.CELL) and not tiles.make_tile_room(card, arena.data, arena.header, plan):
             self.windows.grow_arena()
-        tiles.add_to_tile(*self.arrays, self.narrow, self.slot, time, amount, groups, self.windows.limit)
+        tiles.add_to_tile(*self.places, time, amount, groups)
         return True
 
     def read(self, now, recency=False):
-        tiles.advance_tiles(*self.arrays, SPANS[-1], self.slot, now)
+        tiles.advance_tiles(*self.places, now)
         out = np.zeros((GROUPS, len(SPANS), 5))
-        rings, _, data = self.arrays
-        tiles.read_tiles(rings, data, self.narrow, self.windows.spans, self.slot, now, recency, np.arange(GROUPS), out)
+        tiles.read_tiles(*self.places, now, recency, np.arange(GROUPS), out)
         return out
 
     def frozen(self):
@@ -117,7 +118,7 @@ def test_what_has_left_is_counted_by_group():
     for t in range(3):
         key.add(t, 10, 1 | 2 * (t == 0))
     key.read(SPANS[-1] + TILE)
-    assert key.windows.rows["past"][key.slot].tolist() == [3, 1, 0, 0]
+    assert key.windows.past[key.slot].tolist() == [3, 1, 0, 0]
 
 
 def test_beyond_the_limit_the_oldest_cells_leave_early():
@@ -125,7 +126,7 @@ def test_beyond_the_limit_the_oldest_cells_leave_early():
     for number in range(5):
         key.add(number * TILE, 1, 1)
     assert key.read(5 * TILE)[0, 1, 0] == 3
-    assert key.windows.rows["rings"][key.slot, window.LEFT_EARLY] == 2 * TILE
+    assert key.row[rings.LEFT_EARLY] == 2 * TILE
     key.add(0, 1, 1)
     assert key.read(5 * TILE)[0, 1, 0] == 3
 
