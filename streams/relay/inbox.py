@@ -20,6 +20,7 @@ LONGEST_WORK_MS = 900_000  # between two polls: what stands in the topics is rea
 AT_ONCE = 200  # records a poll
 STILL_SECONDS = 60.0  # a source that has got something within these is not silent, whatever its records' times say
 NOTHING_SECONDS = 10.0  # a group's first assignment may come before its topics are known: an empty one is believed after these
+TOPICS_LOOKED_UP_MS = 5_000  # and kafka-python would look for them again after five minutes only
 DELIVERY_SECONDS = 60.0
 
 
@@ -75,7 +76,7 @@ class KafkaInbox:
         self._make_producer: Any = lambda: KafkaProducer(**options, acks="all", delivery_timeout_ms=int(1000 * DELIVERY_SECONDS))
         self._consumer = KafkaConsumer(
             **options, **readers, group_id=f"{self._prefix}{group}", session_timeout_ms=10_000, heartbeat_interval_ms=3_000,
-            max_poll_interval_ms=LONGEST_WORK_MS, max_poll_records=AT_ONCE,
+            max_poll_interval_ms=LONGEST_WORK_MS, max_poll_records=AT_ONCE, metadata_max_age_ms=TOPICS_LOOKED_UP_MS,
         )  # fmt: skip
         self._reader = KafkaConsumer(**options, **readers, group_id=None)
         self._changed = self._paused = False

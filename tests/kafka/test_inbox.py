@@ -50,3 +50,20 @@ def test_a_group_that_kafka_does_not_know_is_told_of_with_what_to_do(kafka, capf
             assert "alerts.sensors/1: begins at its end, 3; of the 3 records before it nothing is delivered" in said
             assert "If this relay has delivered before, Kafka has forgotten the group" in said
             assert "alerts.sensors/0" not in said  # it is empty
+
+
+def test_topics_that_are_made_after_a_relay_has_joined_are_found(kafka):
+    with installation(kafka, "sensors") as environment:
+        inbox = KafkaInbox(load(None, environment=environment), "relay")
+        try:
+            end = time.monotonic() + 60
+            while inbox._assigned_at > time.monotonic():  # it is told that nothing is its
+                inbox._consumer.poll(timeout_ms=100)
+                assert time.monotonic() < end
+            assert not inbox._consumer.assignment()
+            here("topics", "create", **environment)
+            while len(inbox._consumer.assignment()) < PARTITIONS:
+                inbox._consumer.poll(timeout_ms=100)
+                assert time.monotonic() < end
+        finally:
+            inbox.close()

@@ -197,7 +197,8 @@ def test_cancelling_leaves_nothing_behind_whenever_it_comes(steps):
 
 
 PROGRAM = """
-import asyncio
+import asyncio, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background is born deaf to it
 from streams.engine import create_app, run
 from streams.transport.broker import Broker
 
