@@ -40,7 +40,7 @@ decode_list = msgspec.json.Decoder(list[Reading]).decode
 
 def of_chunks() -> Callable[[Any], list[Reading]]:
     """How `streams.records` decodes a chunk's values: together where each is one whole object, else one by one."""
-    from streams import joined  # nothing of ours is imported where others are measured
+    from streams.decoding import joined  # nothing of ours is imported where others are measured
 
     joined.warm()
 
