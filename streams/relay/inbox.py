@@ -20,6 +20,9 @@ LONGEST_WORK_MS = 900_000  # between two polls: what stands in the topics is rea
 AT_ONCE = 200  # records a poll
 STILL_SECONDS = 60.0  # a source that has got something within these is not silent, whatever its records' times say
 NOTHING_SECONDS = 10.0  # a group's first assignment may come before its topics are known: an empty one is believed after these
+# kafka-python forgets an assignment that comes after the poll which asked for it has ended, and its heartbeats with it, for ever: who has
+# not been told what is his after so many seconds asks anew.
+REJOIN_SECONDS = 30.0
 TOPICS_LOOKED_UP_MS = 5_000  # and kafka-python would look for them again after five minutes only
 DELIVERY_SECONDS = 60.0
 
@@ -81,12 +84,13 @@ class KafkaInbox:
         self._reader = KafkaConsumer(**options, **readers, group_id=None)
         self._changed = self._paused = False
         self._assigned_at = math.inf
+        self._revoked_at = math.inf  # while we wait for an assignment
         self._committed: dict[Place, int] = {}
         self._reached: dict[Place, int] = {}  # what we have ever committed, of partitions that others may have now, too
         self._group = f"{self._prefix}{group}"
         self._seen: dict[Any, tuple[int, float]] = {}  # of a source's partition: its end, and when that was new
-        listener = _listener(self._note)
-        self._consumer.subscribe([self._prefix + topics.alerts(name) for name in settings.streams.enabled], listener=listener)
+        self._topics = [self._prefix + topics.alerts(name) for name in settings.streams.enabled]
+        self._consumer.subscribe(self._topics, listener=_listener(self._note))
 
     def close(self) -> None:
         """Leave the group."""
@@ -160,6 +164,10 @@ class KafkaInbox:
             except KeyError as problem:  # given away meanwhile
                 raise Reassigned from problem
             self._paused = paused
+        if time.monotonic() - self._revoked_at > REJOIN_SECONDS:
+            self._revoked_at = math.inf
+            self._consumer.unsubscribe()
+            self._consumer.subscribe(self._topics, listener=_listener(self._note))
         found = self._consumer.poll(timeout_ms=int(1000 * seconds))
         if self._changed:
             raise Reassigned
@@ -218,6 +226,7 @@ class KafkaInbox:
     def _note(self, assigned: bool) -> None:
         self._changed = True
         self._assigned_at = time.monotonic() if assigned else math.inf
+        self._revoked_at = math.inf if assigned else time.monotonic()
 
     def _record(self, record: Any) -> Record:
         topic = record.topic.removeprefix(self._prefix)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from kafka import KafkaAdminClient
 
 from config.load import load
 from streams.cli import brokers
-from streams.relay.inbox import KafkaInbox
+from streams.relay.inbox import KafkaInbox, Reassigned
 from tests.kafka.commands import PARTITIONS, here, installation
 from tests.kafka.test_looking import send
 
 PLACE = "alerts.sensors", 1
+
+
+def polled(inbox):
+    with suppress(Reassigned):
+        inbox.poll(0.1)
 
 
 @contextmanager
@@ -22,7 +27,7 @@ def opened(environment):
     try:
         end = time.monotonic() + 60
         while not inbox._consumer.assignment():
-            inbox._consumer.poll(timeout_ms=100)
+            polled(inbox)
             assert time.monotonic() < end
         yield inbox
     finally:
@@ -58,12 +63,26 @@ def test_topics_that_are_made_after_a_relay_has_joined_are_found(kafka):
         try:
             end = time.monotonic() + 60
             while inbox._assigned_at > time.monotonic():  # it is told that nothing is its
-                inbox._consumer.poll(timeout_ms=100)
+                polled(inbox)
                 assert time.monotonic() < end
             assert not inbox._consumer.assignment()
             here("topics", "create", **environment)
             while len(inbox._consumer.assignment()) < PARTITIONS:
-                inbox._consumer.poll(timeout_ms=100)
+                polled(inbox)
                 assert time.monotonic() < end
         finally:
             inbox.close()
+
+
+def test_an_assignment_that_came_too_late_to_be_heard_is_asked_for_again(kafka, monkeypatch):
+    monkeypatch.setattr("streams.relay.inbox.REJOIN_SECONDS", 1.0)
+    with installation(kafka, "sensors") as environment:
+        here("topics", "create", **environment)
+        with opened(environment) as inbox:
+            inbox._consumer.unsubscribe()  # as deaf as a client that has missed what was its
+            inbox._note(assigned=False)
+            assert not inbox._consumer.assignment()
+            end = time.monotonic() + 60
+            while len(inbox._consumer.assignment()) < PARTITIONS:
+                polled(inbox)
+                assert time.monotonic() < end
